@@ -1,0 +1,1 @@
+"""How people and programs reach Bloomery: HTTP, client, command line; the composition root is here."""

@@ -1,0 +1,1 @@
+"""Readers of dependency manifests, one package for each ecosystem; they run nothing."""

@@ -1,0 +1,1 @@
+"""Cargo's manifests and locks, read by us without running anything."""

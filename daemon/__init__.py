@@ -1,0 +1,1 @@
+"""The work: queue, pipeline, engine adapter, image assembly, recovery, metrics."""

@@ -1,0 +1,1 @@
+"""Runtime images written by the daemon itself."""

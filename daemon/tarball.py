@@ -1,0 +1,82 @@
+"""Uncompressed tar streams made here: what is put into containers and what images are made of.
+
+Everything that decides an archive's bytes is in `Member`: the same members in the same order give the same bytes. Entries
+are ustar, with pax headers only for what ustar cannot say (long or non-ASCII names); times are whole seconds.
+"""
+
+import asyncio
+import tarfile
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_PIECE = 1 << 20
+_END = bytes(2 * tarfile.BLOCKSIZE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One entry: a file (`content` bytes, or `source` with its `size`), a symlink (`target`), or else a directory."""
+
+    path: str
+    mode: int
+    mtime: int
+    uid: int = 0
+    gid: int = 0
+    content: bytes | None = None
+    source: Path | None = None
+    size: int = 0
+    target: str | None = None
+
+
+def header(member: Member) -> bytes:
+    """The header blocks of one entry."""
+    info = tarfile.TarInfo(member.path.lstrip("/"))
+    info.mode, info.mtime, info.uid, info.gid = member.mode, member.mtime, member.uid, member.gid
+    if member.target is not None:
+        info.type, info.linkname = tarfile.SYMTYPE, member.target
+    elif member.content is not None:
+        info.size = len(member.content)
+    elif member.source is not None:
+        info.size = member.size
+    else:
+        info.type = tarfile.DIRTYPE
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
+def _padding(size: int) -> bytes:
+    return bytes(-size % tarfile.BLOCKSIZE)
+
+
+def pieces(members: Iterable[Member]) -> Iterator[bytes]:
+    """The archive's bytes; raises `OSError` for a source that is gone and `ValueError` for one of another size."""
+    held = bytearray()
+    for member in members:
+        held += header(member)
+        if member.content is not None:
+            held += member.content + _padding(len(member.content))
+        elif member.source is not None and member.target is None:
+            left = member.size
+            with member.source.open("rb") as stream:
+                while piece := stream.read(min(_PIECE, left + 1)):
+                    left -= len(piece)
+                    held += piece
+                    if len(held) >= _PIECE:
+                        yield bytes(held)
+                        held.clear()
+            if left:
+                raise ValueError(f"{member.source} is not {member.size} bytes long")
+            held += _padding(member.size)
+        if len(held) >= _PIECE:
+            yield bytes(held)
+            held.clear()
+    yield bytes(held) + _END
+
+
+async def stream(members: Iterable[Member]) -> AsyncIterator[bytes]:
+    """`pieces`, read in a thread so that the loop goes on."""
+    source = pieces(members)
+    done = object()
+    while (piece := await asyncio.to_thread(next, source, done)) is not done:
+        assert isinstance(piece, bytes)
+        yield piece

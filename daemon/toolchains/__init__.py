@@ -1,0 +1,1 @@
+"""Toolchain images: made, probed, offered."""
