@@ -21,6 +21,15 @@ class Network(StrEnum):
     """For a fetch step on an engine whose bridge has no way out."""
 
 
+class Privilege(StrEnum):
+    """How much of the engine's default rights a sandbox keeps."""
+
+    CONFINED = "confined"
+    """The whole profile: no capability, no new privileges, our own system-call filter."""
+    MAKER = "maker"
+    """The engine's default capabilities and filter: for making toolchain images alone, where apt must be root."""
+
+
 class OutputStream(StrEnum):
     """Which of a process's streams a piece of output came from."""
 
@@ -62,6 +71,7 @@ class SandboxSpec:
     hosts: tuple[str, ...] = ()
     """`name:address` lines for /etc/hosts; only with a network."""
     user: str = "10001:10001"
+    privilege: Privilege = Privilege.CONFINED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
