@@ -37,3 +37,10 @@ class Failure(Exception):  # noqa: N818 - the word of the domain; subclasses nam
         super().__init__(detail)
         self.detail = detail
         self.evidence = evidence
+
+
+class NoSpace(Failure):
+    """A disk is full: the store's, or the engine's."""
+
+    kind = "no_space"
+    title = "There is no space left"
