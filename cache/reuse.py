@@ -1,9 +1,9 @@
-"""The reuse ladder's words: the rungs, and why a build did not stand on a higher one."""
+"""The reuse ladder: the rungs, the policy that chooses one, and why it did not choose a higher one."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cache.keys import Difference
+from cache.keys import Difference, Key
 
 
 class Rung(StrEnum):
@@ -39,6 +39,58 @@ class Refusal:
     rung: Rung
     why: WhyNot
     differences: tuple[Difference, ...] = ()
+
+
+class Standing(StrEnum):
+    """How an index answers for one key."""
+
+    HELD = "held"
+    ABSENT = "absent"
+    PRUNED = "pruned"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What the index knows about one rung: whether the key's own entry is held, else the nearest earlier entry's key."""
+
+    rung: Rung
+    standing: Standing
+    wanted: Key
+    nearest: Key | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReusePlan:
+    """The rung that a build will stand on, with a reason against each higher one."""
+
+    rung: Rung
+    refusals: tuple[Refusal, ...]
+
+
+def choose(candidates: tuple[Candidate, ...]) -> ReusePlan:
+    """The highest rung whose entry is held; `candidates` come best first. No candidates: a clean build was asked for."""
+    if not candidates:
+        clean = tuple(Refusal(rung, WhyNot.ASKED_NOT_TO) for rung in (Rung.RESULT, Rung.LAYER))
+        return ReusePlan(Rung.NONE, clean)
+    refusals: list[Refusal] = []
+    for candidate in candidates:
+        if candidate.standing is Standing.HELD:
+            return ReusePlan(candidate.rung, tuple(refusals))
+        refusals.append(_refusal(candidate))
+    return ReusePlan(Rung.NONE, tuple(refusals))
+
+
+def _refusal(candidate: Candidate) -> Refusal:
+    match candidate.standing:
+        case Standing.PRUNED:
+            return Refusal(candidate.rung, WhyNot.PRUNED)
+        case Standing.DAMAGED:
+            return Refusal(candidate.rung, WhyNot.DAMAGED)
+        case _ if candidate.nearest is None:
+            return Refusal(candidate.rung, WhyNot.FIRST_BUILD)
+        case _:
+            return Refusal(candidate.rung, WhyNot.KEY_CHANGED, candidate.nearest.differences(candidate.wanted))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,202 @@
+"""What the pipeline asks of a language, so that another one follows without an `if`.
+
+An `Ecosystem` turns a source tree and a request into a `Project`; the project tells each stage what to run, and reads
+what came of it. The stages (`daemon.pipeline`) own the containers, the project never sees one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from cache.blobs import BlobStore
+from cache.digest import Digest
+from cache.errors import Failure
+from cache.keys import Key
+from cache.manifests.source import SourceFiles
+from cache.tree import SourceTree
+from daemon.builds import BuildRequest, Diagnostic, ImageRequest, Link
+from daemon.engine.engine import OutputStream
+from daemon.events import Progress
+from daemon.tarball import Member
+from daemon.toolchains.names import Toolchain
+
+SOURCE_TIME = 978307200
+"""2001-01-01: the one mtime of every source file and directory (law 1), and SOURCE_DATE_EPOCH."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The sources of one build, readable without an engine."""
+
+    tree: SourceTree
+    files: SourceFiles
+    blobs: BlobStore
+    request: BuildRequest
+    lock: bytes | None = None
+    """A lock that was made for sources that have none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a build will do, before anything ran."""
+
+    ecosystem: str
+    project: str
+    toolchain: Toolchain
+    exact: Key
+    result: Key
+    images: tuple[ImageRequest, ...]
+    """Each with its binary named and its settings complete."""
+    link: Link
+    check: tuple[str, ...] | None
+    dependencies: int
+    private: str = ""
+    """The project's name where its layer may not be shared with others (law 6)."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedFile:
+    """One file that the fetch step brought: where it goes in a sandbox, and its blob."""
+
+    path: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """All that cooking and compiling offline needs; kept as JSON under the project's fetch key."""
+
+    files: tuple[FetchedFile, ...] = ()
+    archives: tuple[str, ...] = ()
+    """Blobs that are tars, unpacked at `/`."""
+    lock: str | None = None
+    """The lock that was made because the source has none."""
+
+
+class StepReader(Protocol):
+    """Reads a step's output as it comes."""
+
+    def feed(self, stream: OutputStream, piece: bytes) -> None:
+        """Take a piece of output; pieces need not end where lines do."""
+        ...
+
+    def failure(self, code: int) -> Failure:
+        """What a step that ended with this code failed of."""
+        ...
+
+    @property
+    def diagnostics(self) -> Sequence[Diagnostic]:
+        """What the compiler said."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One run in a sandbox: what is put in first, and the script."""
+
+    script: str
+    members: Iterable[Member] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchStep:
+    """The step that has network."""
+
+    step: Step
+    take: tuple[str, ...]
+    """Paths that come out of its sandbox, each handed to `Project.admit` as a tar."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """What a compile left: files in the directory `taken` of its sandbox."""
+
+    taken: str
+    binaries: tuple[str, ...]
+    """File names of stripped binaries; each has its symbols beside it as `NAME.debug`."""
+    packages: tuple[str, ...]
+    """`name version` of each package that was compiled."""
+    notes: tuple[str, ...] = ()
+
+
+class Fetching(Protocol):
+    """The side of a planned project that needs the network."""
+
+    def key(self) -> Digest:
+        """The name of all that has to be there."""
+        ...
+
+    def lock_key(self) -> Digest | None:
+        """The name under which a made lock is kept, or None where the source has one."""
+        ...
+
+    def lock_step(self) -> FetchStep:
+        """The step that makes a lock."""
+        ...
+
+    def made_lock(self, archive: Path) -> bytes:
+        """The lock, from the tar of what `lock_step` took."""
+        ...
+
+    def step(self, held: Fetched) -> FetchStep | None:
+        """The step that fetches what `held` lacks, or None where nothing has to be fetched."""
+        ...
+
+    def admit(self, path: str, archive: Path) -> Fetched:
+        """Keep what one taken path's tar holds, checked against the lock where it has checksums. Blocks."""
+        ...
+
+
+class Project(Protocol):
+    """A planned project: what each step does, and what came of it."""
+
+    @property
+    def plan(self) -> Plan:
+        """What it will do."""
+        ...
+
+    @property
+    def fetching(self) -> Fetching:
+        """Its side that needs the network."""
+        ...
+
+    def cook(self, fetched: Fetched) -> Step:
+        """Dependencies alone, from stub sources."""
+        ...
+
+    def settle(self, cooked: StepReader) -> Step:
+        """After the cook, in the same sandbox: take out all but the units of dependencies, and stamp those."""
+        ...
+
+    def compile(self) -> Step:
+        """The sources over the layer."""
+        ...
+
+    def compiled(self, reader: StepReader) -> Compiled:
+        """What the compile made; fails where a binary is not certainly the real, newly compiled one (law 3)."""
+        ...
+
+
+class Ecosystem(Protocol):
+    """One language."""
+
+    @property
+    def name(self) -> str:
+        """As the API and the metrics have it."""
+        ...
+
+    def detects(self, files: SourceFiles, directory: str) -> bool:
+        """Whether these sources are of this language."""
+        ...
+
+    def plan(self, source: Source, offered: Sequence[Toolchain], default: str) -> Project:
+        """Read the manifests and compute the keys; runs nothing."""
+        ...
+
+    def reader(self, progress: Progress) -> StepReader:
+        """A reader for the output of any step."""
+        ...

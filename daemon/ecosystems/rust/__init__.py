@@ -1,0 +1,1 @@
+"""Rust: cargo cooks from stubs, compiles offline, and its messages are the evidence."""
