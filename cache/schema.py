@@ -1,0 +1,116 @@
+"""The store's tables, as migrations that are applied in order and never edited once released.
+
+A database that holds a migration this code does not know was written by newer code and is refused, never guessed at.
+What only the daemon understands is JSON in a column of bytes; what is searched or compared has a column of its own.
+"""
+
+from collections.abc import Callable
+
+from sqlite_utils import Database as Tables
+from sqlite_utils import Migrations
+
+from cache.errors import Failure
+
+Steps = tuple[tuple[str, Callable[[Tables], None]], ...]
+
+
+class StoreTooNew(Failure):
+    """The state directory was written by a newer Bloomery."""
+
+    kind = "store_too_new"
+    title = "The state directory belongs to a newer version"
+
+
+def _first(tables: Tables) -> None:
+    def table(name: str, columns: dict[str, type], *key: str) -> None:
+        tables.table(name).create(columns, pk=key, not_null=set(columns), strict=True)
+
+    table("identity", {"name": str, "value": str}, "name")
+    table("trees", {"digest": str, "listing": bytes, "created_at": float}, "digest")
+    table(
+        "layers",
+        {
+            "key": str,
+            "scope": str,
+            "private": str,
+            "project": str,
+            "parts": bytes,
+            "image_id": str,
+            "reference": str,
+            "seconds": float,
+            "size": int,
+            "cook": bytes,
+            "created_at": float,
+        },
+        "key",
+        "scope",
+        "private",
+    )
+    tables.table("layers").create_index(["scope", "project", "created_at"])
+    table(
+        "results",
+        {
+            "key": str,
+            "scope": str,
+            "project": str,
+            "lineage": str,
+            "parts": bytes,
+            "outcome": bytes,
+            "seconds": float,
+            "created_at": float,
+            "build_id": str,
+        },
+        "key",
+        "scope",
+    )
+    tables.table("results").create_index(["scope", "project", "lineage", "created_at"])
+    table("index_entries", {"registry": str, "crate": str, "digest": str}, "registry", "crate")
+    table("git_checkouts", {"key": str, "digest": str}, "key")
+    table("toolchain_facts", {"image_id": str, "value": bytes}, "image_id")
+    table("libraries", {"image_id": str, "path": str, "value": bytes}, "image_id", "path")
+    table("tags", {"tag": str, "sequence": int, "image_id": str, "moved_at": float}, "tag")
+    # AUTOINCREMENT, because a sequence decides who may move a tag and so is never given twice.
+    tables.execute(
+        """
+        CREATE TABLE builds (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL,
+            scope TEXT NOT NULL,
+            project TEXT NOT NULL,
+            state TEXT NOT NULL,
+            attempt INTEGER NOT NULL DEFAULT 0,
+            created_at REAL NOT NULL,
+            started_at REAL,
+            finished_at REAL,
+            request BLOB NOT NULL,
+            request_digest TEXT NOT NULL,
+            idempotency_key TEXT,
+            progress BLOB,
+            outcome BLOB,
+            failure BLOB
+        ) STRICT
+        """,
+    )
+    tables.table("builds").create_index(["id"], unique=True)
+    tables.table("builds").create_index(["scope", "idempotency_key"], unique=True)
+    tables.table("builds").create_index(["state", "sequence"])
+    tables.table("builds").create_index(["project", "sequence"])
+    table("events", {"build": str, "number": int, "at": float, "kind": str, "data": bytes}, "build", "number")
+
+
+STEPS: Steps = (("0001_first", _first),)
+
+
+def bring_up_to_date(tables: Tables, steps: Steps = STEPS) -> None:
+    """Apply the steps that are missing, in the caller's transaction; `StoreTooNew` for a database of newer code."""
+    known = Migrations("bloomery")
+    for name, step in steps:
+        known(name=name)(step)
+    applied = [migration.name for migration in known.applied(tables)]
+    if unknown := sorted(set(applied) - {name for name, _ in steps}):
+        raise StoreTooNew(
+            f"The database holds the migration {', '.join(unknown)}, which this version does not know. Start the "
+            "version that wrote it, or a newer one, or choose another state directory.",
+            unknown=list(unknown),
+        )
+    known.apply(tables)

@@ -1,0 +1,58 @@
+"""The store: all that Bloomery remembers, in one state directory that one daemon holds at a time.
+
+`bloomery.sqlite` holds the records, and blobs lie beside it as files. A blob is on disk before a row names it, so a
+crash leaves at most a blob that no row names.
+"""
+
+import secrets
+from pathlib import Path
+from typing import Self
+
+from sqlite_utils import Database as Tables
+
+from cache.blobs import BlobStore
+from cache.database import Database, StateDirLock
+from cache.fetched import Fetched
+from cache.history import History
+from cache.index import Index
+from cache.trees import Trees
+
+
+class Store(Trees, Index, Fetched, History):
+    """Trees, layers, results, facts, builds and events; `blobs` are the files that they name."""
+
+    def __init__(self, database: Database, blobs: BlobStore, lock: StateDirLock, instance: str) -> None:
+        super().__init__(database)
+        self.blobs = blobs
+        self.instance = instance
+        """Names this state directory among all that one engine serves; the same for ever."""
+        self._lock = lock
+
+    @classmethod
+    async def open(cls, state_dir: Path, blobs: BlobStore) -> Self:
+        """Take a state directory, making it where there is none.
+
+        Raises `StateDirInUse`, `StateDirUnusable`, `StoreTooNew`, `StoreDamaged` or `NoSpace`.
+        """
+        lock = StateDirLock(state_dir)
+        try:
+            database = await Database.open(state_dir / "bloomery.sqlite")
+            try:
+                return cls(database, blobs, lock, await database.write(_instance))
+            except BaseException:
+                await database.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+
+    async def close(self) -> None:
+        """Finish what is being written, and let the state directory go."""
+        await self._database.close()
+        self._lock.release()
+
+
+def _instance(tables: Tables) -> str:
+    tables.execute("INSERT OR IGNORE INTO identity VALUES ('instance', ?)", [secrets.token_hex(6)])
+    name: str = tables.execute("SELECT value FROM identity WHERE name = 'instance'").fetchone()[0]
+    return name
