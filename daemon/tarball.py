@@ -1,7 +1,7 @@
 """Uncompressed tar streams made here: what is put into containers and what images are made of.
 
-Everything that decides an archive's bytes is in `Member`: the same members in the same order give the same bytes. Entries
-are ustar, with pax headers only for what ustar cannot say (long or non-ASCII names); times are whole seconds.
+Everything that decides an archive's bytes is in `Member`: the same members in the same order give the same bytes.
+Entries are ustar, with pax headers only for what ustar cannot say (long or non-ASCII names); times are whole seconds.
 """
 
 import asyncio
@@ -48,8 +48,11 @@ def _padding(size: int) -> bytes:
     return bytes(-size % tarfile.BLOCKSIZE)
 
 
-def pieces(members: Iterable[Member]) -> Iterator[bytes]:
-    """The archive's bytes; raises `OSError` for a source that is gone and `ValueError` for one of another size."""
+def entries(members: Iterable[Member]) -> Iterator[bytes]:
+    """An archive's bytes without its end, so that another archive can follow.
+
+    Raises `OSError` for a source that is gone and `ValueError` for one of another size.
+    """
     held = bytearray()
     for member in members:
         held += header(member)
@@ -70,12 +73,24 @@ def pieces(members: Iterable[Member]) -> Iterator[bytes]:
         if len(held) >= _PIECE:
             yield bytes(held)
             held.clear()
-    yield bytes(held) + _END
+    if held:
+        yield bytes(held)
+
+
+def pieces(members: Iterable[Member]) -> Iterator[bytes]:
+    """The archive's bytes; raises as `entries` does."""
+    yield from entries(members)
+    yield _END
 
 
 async def stream(members: Iterable[Member]) -> AsyncIterator[bytes]:
     """`pieces`, read in a thread so that the loop goes on."""
-    source = pieces(members)
+    async for piece in threaded(pieces(members)):
+        yield piece
+
+
+async def threaded(source: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Any iterator of bytes, each step taken in a thread."""
     done = object()
     while (piece := await asyncio.to_thread(next, source, done)) is not done:
         assert isinstance(piece, bytes)

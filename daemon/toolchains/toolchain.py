@@ -1,0 +1,44 @@
+"""A toolchain as the daemon offers it: its name, its image, and what a probe of the image found."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolchainFacts:
+    """What is true of one toolchain image for as long as it exists; kept by image id, as JSON."""
+
+    image_id: str
+    """`sha256:<hex>`; part of every key."""
+    rustc_version_verbose: str
+    """All of `rustc -vV`; part of the unit key."""
+    release: str
+    """Such as `1.95.0` or `1.97.0-nightly`."""
+    commit_date: str
+    """The day of rustc's newest commit, `YYYY-MM-DD`, or empty where rustc does not say."""
+    channel_date: str
+    """The day that rustup names the toolchain after (`nightly-2026-05-20`), or empty where that is unknown."""
+    host: str
+    """The host triple."""
+    cargo_version: str
+    """The line that `cargo -V` prints."""
+    sysroot: str
+    """An absolute path in the image."""
+    libc: str
+    """Such as `glibc 2.36`."""
+    artefact_mtime: int
+    """The mtime of every artefact (law 1): Unix seconds, one second after the image's newest file."""
+    sysroot_digests: tuple[str, ...]
+    """SHA-256 (hex) of every file of 4 KiB and more in the sysroot's `bin` and `lib`, and of the C compiler's own
+    programs, sorted: what must not be in a runtime image. Smaller files are texts that anything may hold by chance."""
+    layout: str = "v1"
+    """How this cargo lays out units."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolchain:
+    """One that is offered."""
+
+    name: str
+    """As configuration or the image's label names it."""
+    image_reference: str
+    facts: ToolchainFacts
