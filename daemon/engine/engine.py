@@ -1,8 +1,8 @@
 """What the daemon asks of a container engine, as Protocols, so that a fake can stand in and another engine can follow.
 
 The adapter for Docker's API is `daemon.engine.docker`; the fake is `tests/fakes/engine.py`; one contract suite
-(`tests/contract`) runs on both. All methods raise `EngineUnavailable` when the engine does not answer, `NoSpace` when its
-disk is full, `ImageGone`/`SandboxGone` when what they name is not there, and `EngineRefused` for any other refusal.
+(`tests/contract`) runs on both. All methods raise `EngineUnavailable` when the engine does not answer, `NoSpace` when
+its disk is full, `ImageGone`/`SandboxGone` when what they name is not there, and `EngineRefused` for any other refusal.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -126,7 +126,8 @@ OutputSink = Callable[[OutputStream, bytes], None]
 class Sandboxes(Protocol):
     """Containers that run one step after another and are removed.
 
-    A sandbox is stopped whenever it is put into, read or committed; only `run` runs it, and returns when it has stopped.
+    A sandbox is stopped whenever it is put into, read or committed; only `run` runs it, and returns when it has
+    stopped.
     """
 
     async def create(self, spec: SandboxSpec) -> str:
