@@ -90,6 +90,7 @@ class _DockerTransport:
                 security=tuple(facts.get("SecurityOptions") or ()),
                 host_cpus=facts["NCPU"],
                 host_memory=facts["MemTotal"],
+                cgroup=str(facts.get("CgroupVersion") or ""),
             )
         return self._info
 

@@ -117,6 +117,8 @@ class EngineInfo:
     security: tuple[str, ...]
     host_cpus: int
     host_memory: int
+    cgroup: str = ""
+    """The version of the control groups: `1`, `2`, or empty where it is not told."""
 
 
 OutputSink = Callable[[OutputStream, bytes], None]
