@@ -1,0 +1,190 @@
+"""What `bloomery toolchain` does: composed here from the engine adapter and `daemon.toolchains`."""
+
+import argparse
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from api.console import Console
+from cache.errors import Blame, Failure
+from daemon.engine.docker import DockerEngine
+from daemon.engine.engine import EngineImage
+from daemon.errors import NoToolchain
+from daemon.toolchains import labels, offers, rustup
+from daemon.toolchains.check import check
+from daemon.toolchains.debian import Cached
+from daemon.toolchains.errors import BadToolchain
+from daemon.toolchains.kept import KeptFacts
+from daemon.toolchains.make import Recipe, WayOut, make_from_image, make_from_rustup
+from daemon.toolchains.toolchain import Toolchain
+
+DONE, USAGE, FAILED = 0, 2, 3
+_SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy")
+
+
+class _Row(TypedDict):
+    name: str
+    release: str
+    reference: str
+    image_id: str
+    size: int
+    packages: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Session:
+    engine: DockerEngine
+    configured: Mapping[str, str]
+    facts: KeptFacts
+    cache: Path
+    environ: Mapping[str, str]
+    console: Console
+
+
+def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Do what was parsed; every failure is a line on stderr (with `--json`, an object) and an exit code."""
+    console = Console.of_process()
+    try:
+        return asyncio.run(_run(args, environ, console))
+    except Failure as failure:
+        if args.json:
+            console.result(json.dumps({"kind": failure.kind, "detail": failure.detail, **failure.evidence}))
+        console.error(f"{failure.title}: {failure.detail}")
+        return USAGE if failure.blame is Blame.REQUEST else FAILED
+
+
+async def _run(args: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
+    home = Path(environ.get("HOME") or "/")
+    cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache") / "bloomery/toolchains"
+    configured, url = _configuration(args.config)
+    async with await DockerEngine.connect(args.engine or url or environ.get("DOCKER_HOST") or None) as engine:
+        session = _Session(
+            engine=engine,
+            configured=configured,
+            facts=KeptFacts(cache / "facts"),
+            cache=cache,
+            environ=environ,
+            console=console,
+        )
+        match args.verb:
+            case "make":
+                return await _make(args, session)
+            case "ls":
+                return await _ls(args, session)
+            case _:
+                return await _check(args, session)
+
+
+def _configuration(file: str | None) -> tuple[Mapping[str, str], str | None]:
+    return {}, None
+
+
+async def _make(args: argparse.Namespace, session: _Session) -> int:
+    started = time.monotonic()
+    engine, console = session.engine, session.console
+    recipe = Recipe(
+        name=args.name,
+        reference=args.tag or session.configured.get(args.name) or f"bloomery/toolchain:{args.name}",
+        packages=tuple(sorted(set(args.packages))),
+    )
+    if args.from_image:
+        await make_from_image(
+            engine.sandboxes, engine.images, engine.survey, recipe, args.from_image,
+            way_out=_way_out(session.environ), progress=lambda line: console.say("Toolchain", line),
+        )  # fmt: skip
+    else:
+        home = session.environ.get("RUSTUP_HOME") or Path(session.environ.get("HOME") or "/") / ".rustup"
+        await make_from_rustup(
+            engine.images, recipe, rustup.find(Path(home), args.from_rustup or args.name), session.cache,
+            environment=session.environ, cached=Cached.REMAKE if args.refresh else Cached.USE,
+            progress=lambda line: console.say("Toolchain", line),
+        )  # fmt: skip
+    image = await engine.images.inspect(recipe.reference)
+    assert image is not None, "it was made just now"
+    try:
+        facts = await offers.known(image, recipe.reference, engine.images, engine.sandboxes, session.facts)
+    except BadToolchain:
+        await engine.images.remove(recipe.reference)
+        raise
+    seconds = time.monotonic() - started
+    made = Toolchain(name=recipe.name, image_reference=recipe.reference, facts=facts)
+    console.say("Finished", f"{recipe.reference}, {facts.release}, {_size(image.size)} in {seconds:.1f} s")
+    console.result(json.dumps(_row(made, image)) if args.json else recipe.reference)
+    return DONE
+
+
+async def _offered(session: _Session) -> tuple[Toolchain, ...]:
+    engine = session.engine
+    await engine.survey.info()
+    return await offers.offers(session.configured, engine.survey, engine.images, engine.sandboxes, session.facts)
+
+
+async def _ls(args: argparse.Namespace, session: _Session) -> int:
+    rows = []
+    for toolchain in await _offered(session):
+        image = await session.engine.images.inspect(toolchain.image_reference)
+        if image is not None:
+            rows.append(_row(toolchain, image))
+    if args.json:
+        session.console.result(json.dumps(rows, indent=2))
+        return DONE
+    table = [("NAME", "RELEASE", "IMAGE", "SIZE", "PACKAGES", "REFERENCE")]
+    for row in rows:
+        identity = row["image_id"].removeprefix("sha256:")[:12]
+        added = " ".join(row["packages"]) or "-"
+        table.append((row["name"], row["release"], identity, _size(row["size"]), added, row["reference"]))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for cells in table:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        session.console.result("  ".join(padded).rstrip())
+    return DONE
+
+
+async def _check(args: argparse.Namespace, session: _Session) -> int:
+    offered = await _offered(session)
+    if not offered:
+        raise NoToolchain("make one with `bloomery toolchain make stable`")
+    results, code = [], DONE
+    for toolchain in offered:
+        try:
+            trial = await check(session.engine.sandboxes, toolchain)
+        except BadToolchain as failure:
+            code = FAILED
+            results.append({"name": toolchain.name, "works": False, "detail": failure.detail})
+            line = f"{toolchain.name}: FAILED: {failure.detail}"
+        else:
+            results.append({"name": toolchain.name, "works": True, "seconds": round(trial.seconds, 2)})
+            line = f"{toolchain.name}: works ({toolchain.facts.release}, {trial.seconds:.1f} s)"
+        if not args.json:
+            session.console.result(line)
+    if args.json:
+        session.console.result(json.dumps(results, indent=2))
+    return code
+
+
+def _row(toolchain: Toolchain, image: EngineImage) -> _Row:
+    return _Row(
+        name=toolchain.name,
+        release=toolchain.facts.release,
+        reference=toolchain.image_reference,
+        image_id=image.id,
+        size=image.size,
+        packages=image.labels.get(labels.PACKAGES, "").split(),
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 10**9 else f"{count / 1e6:.0f} MB"
+
+
+def _way_out(environ: Mapping[str, str]) -> WayOut:
+    bundle = Path(environ.get("SSL_CERT_FILE") or _SYSTEM_BUNDLE)
+    return WayOut(
+        proxies={name: environ.get(name) or environ.get(name.upper(), "") for name in _PROXIES},
+        ca_bundle=bundle.read_bytes() if bundle.is_file() else b"",
+    )
