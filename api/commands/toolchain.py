@@ -7,13 +7,14 @@ import argparse
 import re
 from collections.abc import Mapping
 
+SUMMARY = "make, list and check toolchain images (where the daemon runs)"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb and its own verbs."""
-    parser = subparsers.add_parser("toolchain", help="make, list and try toolchain images", description=__doc__)
+    parser = subparsers.add_parser("toolchain", help=SUMMARY, description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
@@ -41,7 +42,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Do it; returns the exit code: 0 done, 2 asked wrongly, 3 the engine or a toolchain failed."""
+    """Do it; returns the exit code."""
     from api.commands import toolchain_verbs  # noqa: PLC0415 - the client starts without it
 
     return toolchain_verbs.run(args, environ)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from api.console import Console
-from cache.errors import Blame, Failure
+from api.exits import Exit
 from daemon.engine.docker import DockerEngine
 from daemon.engine.engine import EngineImage
 from daemon.errors import NoToolchain
@@ -22,7 +22,6 @@ from daemon.toolchains.kept import KeptFacts
 from daemon.toolchains.make import Recipe, WayOut, make_from_image, make_from_rustup
 from daemon.toolchains.toolchain import Toolchain
 
-DONE, USAGE, FAILED = 0, 2, 3
 _SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 
@@ -47,15 +46,8 @@ class _Session:
 
 
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Do what was parsed; every failure is a line on stderr (with `--json`, an object) and an exit code."""
-    console = Console.of_process()
-    try:
-        return asyncio.run(_run(args, environ, console))
-    except Failure as failure:
-        if args.json:
-            console.result(json.dumps({"kind": failure.kind, "detail": failure.detail, **failure.evidence}))
-        console.error(f"{failure.title}: {failure.detail}")
-        return USAGE if failure.blame is Blame.REQUEST else FAILED
+    """Do what was parsed; returns the exit code, and raises `Failure`s for `api.cli` to put into words."""
+    return asyncio.run(_run(args, environ, Console.of_process()))
 
 
 async def _run(args: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
@@ -115,7 +107,7 @@ async def _make(args: argparse.Namespace, session: _Session) -> int:
     made = Toolchain(name=recipe.name, image_reference=recipe.reference, facts=facts)
     console.say("Finished", f"{recipe.reference}, {facts.release}, {_size(image.size)} in {seconds:.1f} s")
     console.result(json.dumps(_row(made, image)) if args.json else recipe.reference)
-    return DONE
+    return Exit.DONE
 
 
 async def _offered(session: _Session) -> tuple[Toolchain, ...]:
@@ -132,7 +124,7 @@ async def _ls(args: argparse.Namespace, session: _Session) -> int:
             rows.append(_row(toolchain, image))
     if args.json:
         session.console.result(json.dumps(rows, indent=2))
-        return DONE
+        return Exit.DONE
     table = [("NAME", "RELEASE", "IMAGE", "SIZE", "PACKAGES", "REFERENCE")]
     for row in rows:
         identity = row["image_id"].removeprefix("sha256:")[:12]
@@ -142,19 +134,19 @@ async def _ls(args: argparse.Namespace, session: _Session) -> int:
     for cells in table:
         padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
         session.console.result("  ".join(padded).rstrip())
-    return DONE
+    return Exit.DONE
 
 
 async def _check(args: argparse.Namespace, session: _Session) -> int:
     offered = await _offered(session)
     if not offered:
         raise NoToolchain("make one with `bloomery toolchain make stable`")
-    results, code = [], DONE
+    results, code = [], Exit.DONE
     for toolchain in offered:
         try:
             trial = await check(session.engine.sandboxes, toolchain)
         except BadToolchain as failure:
-            code = FAILED
+            code = Exit.INFRASTRUCTURE
             results.append({"name": toolchain.name, "works": False, "detail": failure.detail})
             line = f"{toolchain.name}: FAILED: {failure.detail}"
         else:

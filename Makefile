@@ -1,0 +1,46 @@
+# `make demo` and `make test` do everything on a bare Debian machine; what is there already is not made again.
+
+.DEFAULT_GOAL := setup
+.PHONY: setup venv engine toolchain nightly promtool serve demo test lint format clean
+
+BIN := .venv/bin
+
+setup: toolchain ## the virtual environment, a container engine, a toolchain image
+
+venv:
+	@deploy/setup/venv.sh
+
+engine: venv
+	@deploy/setup/engine.sh
+
+toolchain: engine
+	@deploy/setup/toolchain.sh stable
+
+nightly: engine ## a second toolchain image, for projects that want it
+	@deploy/setup/toolchain.sh nightly
+
+promtool:
+	@deploy/setup/promtool.sh
+
+serve: setup ## the daemon, in the foreground; make serve ARGS="--listen 127.0.0.1:8080"
+	@exec $(BIN)/bloomery serve $(ARGS)
+
+demo: setup ## a service becomes an image, three times over
+	@deploy/demo.sh
+
+test: setup promtool ## all suites, against the real engine; make test ARGS="tests/unit -x"
+	@$(BIN)/pytest --cov --cov-branch --cov-report=term $(ARGS)
+
+lint: venv
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: venv
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean: ## what tools and tests leave in the working tree; images and caches stay
+	rm -rf dist build htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
