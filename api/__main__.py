@@ -1,0 +1,27 @@
+"""`bloomery`, and `python -m api`: the process around `api.cli`.
+
+Nothing heavy is imported here or by what is imported here: an unchanged tree is built before a server framework would
+have loaded. The one place that reads `sys.argv` and makes the console.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from api.cli import command
+from api.console import Console
+from api.exits import Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    try:
+        return int(command(sys.argv[1:] if arguments is None else arguments, Console.of_process()))
+    except BrokenPipeError:
+        # whoever read stdout has left, as `bloomery logs ID | head` does; what is still in the buffer has no reader
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""`bloomery logs`: what a build printed."""
+
+import argparse
+
+from api.client import Client
+from api.console import Console, Style
+from api.exits import FAILED_BY_BLAME, Exit
+from api.following import log_text
+from api.render import without_ansi
+
+SUMMARY = "what a build printed"
+EXAMPLES = """\
+examples:
+  bloomery logs 01JB…       # so far
+  bloomery logs -f 01JB…    # until the build ends; exits as `bloomery build` would
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("build", metavar="ID")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until the build ends")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Print lines on stdout; with `-f`, exit as the build ended."""
+    client = Client.of_environment(console.environment)
+    client.build(options.build)  # a daemon or a build that is not there is said at once, not waited for
+    coloured = console.style is Style.FULL and console.out.isatty()
+    for event in client.events(options.build) if options.follow else client.log(options.build):
+        for line in log_text(event):
+            console.out.write((line if coloured else without_ansi(line)) + "\n")
+        if options.follow:
+            console.out.flush()
+    if not options.follow:
+        return Exit.DONE
+    build = client.build(options.build)
+    if build["state"] == "succeeded":
+        return Exit.DONE
+    return FAILED_BY_BLAME.get((build.get("failure") or {}).get("blame", ""), Exit.INFRASTRUCTURE)

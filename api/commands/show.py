@@ -1,0 +1,29 @@
+"""`bloomery show`: one build, all that is known of it."""
+
+import argparse
+import json
+
+from api.client import Client
+from api.console import Console
+from api.exits import Exit
+from api.render import record
+
+SUMMARY = "one build: stages, reuse report, images, failure"
+EXAMPLES = ""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("build", metavar="ID")
+    parser.add_argument("--json", action="store_true", help="print the record as JSON")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Print the record; 0 however the build ended."""
+    build = Client.of_environment(console.environment).build(options.build)
+    if options.json:
+        console.result(json.dumps(build))
+    else:
+        for line in record(build):
+            console.result(line)
+    return Exit.DONE

@@ -1,0 +1,208 @@
+"""How values look to people: durations, sizes, tables, problems and the report after a build. Pure functions.
+
+Lines may carry ANSI colours; `api.console` strips them where they can't be shown. A build is the API's JSON, as
+`daemon.builds` declares it.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+Json = dict[str, Any]
+"""A JSON object of the API."""
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+_MINUTE = 60
+_HOUR = 3600
+_TENTHS_BELOW = 100
+"""Seconds from which a tenth is of no interest."""
+
+RUNGS = {
+    "result": "the image itself was reused",
+    "layer": "the dependencies were reused",
+    "none": "nothing was reused",
+}
+_WHY = {
+    "first_build": "this project has no earlier build",
+    "key_changed": "something that it depends on has changed",
+    "pruned": "it existed and was pruned from the engine",
+    "damaged": "it existed and was found damaged",
+    "asked_not_to": "the request asked for a clean build",
+}
+
+
+def without_ansi(text: str) -> str:
+    """The text without its colours."""
+    return _ANSI.sub("", text) if "\x1b" in text else text
+
+
+def status(verb: str, text: str) -> str:
+    """A progress line in cargo's manner."""
+    return f"\x1b[1m\x1b[32m{verb:>12}\x1b[0m {text}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `86 ms`, `4.3 s`, `2 m 31 s`, `1 h 02 m`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms" if seconds < 0.9995 else "1.0 s"  # noqa: PLR2004 - would round to 1000 ms
+    if seconds < _TENTHS_BELOW - 0.05 and seconds < _MINUTE - 0.05:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} m {whole % _MINUTE:02} s"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02} m"
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units, as container engines write them: `512 B`, `4.3 kB`, `12.1 MB`."""
+    if count < 1000:  # noqa: PLR2004 - the unit itself
+        return f"{count} B"
+    value = count / 1000
+    units = ["kB", "MB", "GB", "TB"]
+    while value >= 999.95 and len(units) > 1:  # noqa: PLR2004 - would round to 1000.0
+        value /= 1000
+        units.pop(0)
+    return f"{value:.1f} {units[0]}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number and its noun: `1 file`, `3 files`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def age(seconds: float) -> str:
+    """How long ago, in one unit."""
+    for unit, length in (("d", 86400), ("h", _HOUR), ("m", _MINUTE)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit} ago"
+    return f"{max(0, int(seconds))} s ago"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Aligned columns, two spaces apart, without trailing blanks."""
+    grid = [list(headings), *(list(row) for row in rows)]
+    widths = [max(len(row[column]) for row in grid) for column in range(len(headings))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in grid]
+
+
+def bar(done: int, total: int, text: str, width: int) -> str:
+    """Cargo's live line: `    Building [====>      ] 12/152: compile`, cut to the terminal's width."""
+    verb = status("Building", "")
+    if total <= 0:
+        return verb + text[: max(0, width - 14)]
+    inside = max(10, min(26, width - 50))
+    filled = min(inside, inside * done // total)
+    arrow = "=" * filled if filled == inside else "=" * filled + ">" + " " * (inside - filled - 1)
+    head = f"[{arrow}] {done}/{total}: "
+    return verb + head + text[: max(0, width - 14 - len(head))]
+
+
+def seconds_of(build: Json) -> float:
+    """How long a build took from its acceptance to its end; 0 while it runs."""
+    finished = build.get("finished_at")
+    return max(0.0, finished - build["created_at"]) if finished else 0.0
+
+
+def references(build: Json) -> list[str]:
+    """What `docker run` takes, one for each image."""
+    return [image["reference"] for image in (build.get("outcome") or {}).get("images", ())]
+
+
+def refusals(report: Json) -> list[str]:
+    """Why each higher rung was not taken, with the parts that differ."""
+    told: list[str] = []
+    for refusal in report.get("refusals", ()):
+        told.append(f"not {refusal['rung']}: {_WHY.get(refusal['why'], refusal['why'])}")
+        told += [
+            f"  {change['label']}: {_shortened(change.get('old'))} -> {_shortened(change.get('new'))}"
+            for change in refusal.get("differences", ())
+        ]
+    return told
+
+
+def _shortened(value: str | None) -> str:
+    if value is None:
+        return "(none)"
+    if re.fullmatch(r"sha256:[0-9a-f]{64}", value):
+        return value[:19]
+    return value if len(value) <= 60 else value[:57] + "..."  # noqa: PLR2004 - keeps a line a line
+
+
+def reuse(report: Json) -> list[str]:
+    """The reuse report: its rung, what it saved, and why not a higher one."""
+    rung = report["rung"]
+    saved = report.get("seconds_saved", 0)
+    told = [f"{rung}: {RUNGS.get(rung, rung)}" + (f", {duration(saved)} saved" if saved else "")]
+    return [*told, *refusals(report), *(f"note: {note}" for note in report.get("notes", ()))]
+
+
+def report(build: Json) -> list[str]:
+    """What a person wants to know after a build that succeeded, in a few lines."""
+    outcome = build["outcome"]
+    first, *rest = reuse(outcome["reuse"])
+    told = [status("Reused", first), *(" " * 13 + line for line in rest)]
+    for image in outcome["images"]:
+        what = f"{image['binary']}: {size(image['size'])} in {count(image['files'], 'file')}"
+        told.append(status("Image", f"{what} ({', '.join(image['tags']) or image['digest'][:19]})"))
+        told += [" " * 13 + f"warning: {warning}" for warning in image.get("warnings", ())]
+    if outcome.get("lockfile"):
+        told.append(" " * 13 + "note: the source has no Cargo.lock; one was made and is kept with the build")
+    return [*told, status("Finished", f"build {build['id']} in {duration(seconds_of(build))}")]
+
+
+def problem(failure: Json) -> list[str]:
+    """A problem or a build's failure: the title, what to do, and the lists that come as evidence.
+
+    A failed build's `failure` has the same members as an RFC 9457 problem.
+    """
+    told = [failure.get("title") or "The request was refused"]
+    if failure.get("detail"):
+        told += [f"  {line}" for line in str(failure["detail"]).splitlines()]
+    evidence = failure.get("evidence") or {}
+    for name, value in evidence.items():
+        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+            told.append(f"  {name.replace('_', ' ')}: {', '.join(value)}")
+    if failure.get("kind"):
+        told.append(f"  ({failure['kind']})")
+    return told
+
+
+def record(build: Json) -> list[str]:
+    """All that is known of a build, for `bloomery show`."""
+    request, outcome = build["request"], build.get("outcome") or {}
+    rows = [("build", build["id"]), ("state", build["state"])]
+    rows += [
+        (name, str(value)) for name in ("project", "toolchain") if (value := outcome.get(name) or request.get(name))
+    ]
+    rows += [("lineage", request.get("lineage", "main")), ("tree", request["tree"])]
+    revision = request.get("revision") or {}
+    if revision.get("commit"):
+        dirty = " (dirty)" if revision.get("dirty") else ""
+        rows.append(("revision", f"{revision['commit']} {revision.get('branch', '')}".strip() + dirty))
+    if build.get("finished_at"):
+        rows.append(("took", duration(seconds_of(build))))
+    told = [f"{name:<10} {value}" for name, value in rows]
+    told += [f"{'stage':<10} {stage['stage']:<9} {duration(stage['seconds'])}" for stage in build.get("stages", ())]
+    if outcome:
+        told += [f"{'reused' if at == 0 else '':<10} {line}" for at, line in enumerate(reuse(outcome["reuse"]))]
+        for image in outcome["images"]:
+            told.append(f"{'image':<10} {image['reference']}")
+            told.append(f"{'':<10} {image['binary']}: {size(image['size'])} in {count(image['files'], 'file')}")
+            told.append(f"{'':<10} {image['digest']}")
+            told += [f"{'':<10} warning: {warning}" for warning in image.get("warnings", ())]
+    if build.get("failure"):
+        told += [f"{'failure' if at == 0 else '':<10} {line}" for at, line in enumerate(problem(build["failure"]))]
+    return told
+
+
+def explanation(answer: Json) -> list[str]:
+    """What `POST /v1/explain` answered: plain members as lines, the reuse report as after a build."""
+    told: list[str] = []
+    for name, value in answer.items():
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            told.append(f"{name.replace('_', ' '):<13} {value}")
+    report = answer.get("reuse")
+    if isinstance(report, dict):
+        told += [f"{'would reuse' if at == 0 else '':<13} {line}" for at, line in enumerate(reuse(report))]
+    told += [f"{'note':<13} {note}" for note in answer.get("notes", ())]
+    return told

@@ -1,0 +1,131 @@
+"""Gets a source tree to a daemon that lacks it: the listing, then the blobs that it asks for.
+
+Blobs go over up to four connections, each sending one after the other.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from io import RawIOBase
+from typing import BinaryIO, cast
+
+from api.client import Client
+from api.console import Console
+from api.render import Json, bar, count, size
+from api.worktree import UnreadableFile, Worktree, changed
+from cache.archive_errors import shown
+from cache.errors import Failure
+from cache.tree import EntryKind, TreeEntry
+
+_CONNECTIONS = 4
+_EACH = 50
+"""Blobs that are worth one more connection."""
+_REDRAW_SECONDS = 0.1
+
+
+def upload(client: Client, worktree: Worktree, console: Console) -> None:
+    """Tell the daemon what the tree holds and send the blobs that it lacks."""
+    answer = client.register_tree({"entries": [_listed(entry) for entry in worktree.tree]})
+    wanted = set(answer.get("missing", ()))
+    chosen = {str(entry.digest): entry for entry in worktree.tree.files() if str(entry.digest) in wanted}
+    entries = sorted(chosen.values(), key=lambda entry: entry.size, reverse=True)
+    if not entries:
+        return
+    total = sum(entry.size for entry in entries)
+    whole = len(worktree.tree)
+    console.say("Uploading", f"{count(len(entries), 'file')} of {whole:,}, {size(total)}")
+    _Upload(client, worktree, entries).run(console)
+
+
+def _listed(entry: TreeEntry) -> Json:
+    """An entry as the listing door reads it; what is at its default is left out."""
+    listed: Json = {"path": entry.path}
+    if entry.kind is EntryKind.FILE:
+        listed |= {"size": entry.size, "digest": str(entry.digest)}
+        if entry.executable:
+            listed["executable"] = True
+    else:
+        listed["kind"] = str(entry.kind)
+        if entry.kind is EntryKind.SYMLINK:
+            listed["target"] = entry.target
+    return listed
+
+
+class _Upload:
+    """One upload: its threads share only the count and the wish to stop."""
+
+    def __init__(self, client: Client, worktree: Worktree, entries: Sequence[TreeEntry]) -> None:
+        self._client = client
+        self._worktree = worktree
+        self._entries = entries
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._done = 0
+
+    def run(self, console: Console) -> None:
+        """Send everything; the first failure ends the rest."""
+        lanes = min(_CONNECTIONS, 1 + len(self._entries) // _EACH)
+        with ThreadPoolExecutor(lanes) as pool:
+            try:
+                pending = {pool.submit(self._lane, self._entries[lane::lanes]) for lane in range(lanes)}
+                while pending:
+                    done, pending = wait(pending, _REDRAW_SECONDS, FIRST_EXCEPTION)
+                    for each in done:
+                        each.result()
+                    console.bar(bar(self._done, len(self._entries), "uploading", console.width))
+            finally:
+                self._stopped.set()
+                console.clear()
+
+    def _lane(self, entries: Sequence[TreeEntry]) -> None:
+        client = self._client.twin()
+        try:
+            for entry in entries:
+                if self._stopped.is_set():
+                    return
+                self._send(client, entry)
+                with self._lock:
+                    self._done += 1
+        finally:
+            client.close()
+
+    def _send(self, client: Client, entry: TreeEntry) -> None:
+        try:
+            handle = os.open(self._worktree.place(entry.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as problem:
+            raise UnreadableFile(f"`{shown(entry.path)}`: {problem.strerror}", entry=shown(entry.path)) from problem
+        with _Exactly(handle, entry) as content:
+            try:
+                client.put_blob(str(entry.digest), entry.size, cast("BinaryIO", content))
+            except Failure as failure:
+                if failure.kind == "blob_mismatch":
+                    raise changed(entry.path) from failure
+                raise
+
+
+class _Exactly(RawIOBase):
+    """A file that is read to just the size that was announced; raises `FileChanged` where it has become shorter."""
+
+    def __init__(self, handle: int, entry: TreeEntry) -> None:
+        self._handle = handle
+        self._entry = entry
+        self._left = entry.size
+
+    def read(self, size: int = -1, /) -> bytes:
+        wanted = self._left if size < 0 else min(size, self._left)
+        piece = os.read(self._handle, wanted)
+        if len(piece) == 0 < wanted:
+            raise changed(self._entry.path)
+        self._left -= len(piece)
+        return piece
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        at = os.lseek(self._handle, offset, whence)
+        self._left = self._entry.size - at
+        return at
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._handle)
+        super().close()
