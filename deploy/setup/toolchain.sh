@@ -5,7 +5,8 @@ cd "$(dirname "$0")/../.."
 . deploy/setup/debian.sh
 
 name=${1:?usage: toolchain.sh NAME}
-.venv/bin/bloomery toolchain ls --json | grep -q "\"name\": \"$name\"" && exit 0
+offered=$(.venv/bin/bloomery toolchain ls --json)
+case $offered in *"\"name\": \"$name\""*) exit 0 ;; esac
 
 toolchains=${RUSTUP_HOME:-$HOME/.rustup}/toolchains
 if ! [ -x "$toolchains/$name/bin/cargo" ] && ! [ -x "$toolchains/$name-x86_64-unknown-linux-gnu/bin/cargo" ]; then
