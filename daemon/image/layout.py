@@ -1,0 +1,79 @@
+"""An image as one archive: an OCI image layout and, in the same tar, what `docker load` reads.
+
+Source: image-layout.md of https://github.com/opencontainers/image-spec; `manifest.json` is Docker's image specification
+v1.2. Engines before 25 read `manifest.json`, newer ones and registries' tools `index.json`; both name the same blobs.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from daemon import tarball
+from daemon.image.blobs import Blobs
+from daemon.image.layer import MTIME, Blob
+from daemon.image.manifest import MANIFEST_TYPE, descriptor
+from daemon.tarball import Member
+
+_REFERENCE = "org.opencontainers.image.ref.name"
+_CONTAINERD = "io.containerd.image.name"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageBlobs:
+    """What an image is made of."""
+
+    manifest: Blob
+    config: Blob
+    layer: Blob
+
+    def __iter__(self) -> Iterator[Blob]:
+        return iter((self.manifest, self.config, self.layer))
+
+
+def archive(image: ImageBlobs, tags: Iterable[str], blobs: Blobs) -> AsyncIterator[bytes]:
+    """The uncompressed tar stream, read piece by piece; equal images under equal tags give equal bytes.
+
+    `tags` are whole references such as `users:1.2`; none is allowed. `OSError` if a blob is gone.
+    """
+    return tarball.stream(_members(image, tuple(tags), blobs))
+
+
+def _members(image: ImageBlobs, tags: tuple[str, ...], blobs: Blobs) -> Iterator[Member]:
+    yield _directory("blobs")
+    yield _directory("blobs/sha256")
+    for blob in sorted(set(image), key=lambda one: one.digest):
+        yield Member(path=_path(blob), mode=0o644, mtime=MTIME, source=blobs.path(blob.digest), size=blob.size)
+    yield _file("index.json", _index(image, tags))
+    yield _file(
+        "manifest.json", [{"Config": _path(image.config), "RepoTags": list(tags), "Layers": [_path(image.layer)]}]
+    )
+    yield _file("oci-layout", {"imageLayoutVersion": "1.0.0"})
+
+
+def _index(image: ImageBlobs, tags: tuple[str, ...]) -> dict[str, Any]:
+    points_at = descriptor(MANIFEST_TYPE, image.manifest)
+    named = [{**points_at, "annotations": {_REFERENCE: _version(tag), _CONTAINERD: tag}} for tag in tags]
+    return {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": named or [points_at],
+    }
+
+
+def _version(tag: str) -> str:
+    name, _, version = tag.rpartition(":")
+    return version if name and "/" not in version else "latest"
+
+
+def _path(blob: Blob) -> str:
+    return f"blobs/sha256/{blob.digest.hex}"
+
+
+def _directory(path: str) -> Member:
+    return Member(path=path, mode=0o755, mtime=MTIME)
+
+
+def _file(path: str, value: object) -> Member:
+    content = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return Member(path=path, mode=0o644, mtime=MTIME, content=content)
