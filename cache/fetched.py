@@ -1,4 +1,4 @@
-"""What was learned once and holds for good: index entries, git checkouts, what a toolchain image says of itself.
+"""What was learned once and holds for good: what was fetched, locks that were made, what an image says of itself.
 
 Crate archives need no row: they are blobs named by the lock's checksum.
 """
@@ -14,6 +14,22 @@ from cache.digest import Digest
 
 class Fetched(Shelf):
     """Facts by name; a digest names a blob that is on disk before its row."""
+
+    async def fetched(self, key: Digest) -> Digest | None:
+        """The blob that lists what was fetched under this key."""
+        return await self._digest("SELECT listing FROM fetched WHERE key = ?", str(key))
+
+    async def record_fetched(self, key: Digest, listing: Digest) -> None:
+        """Remember it."""
+        await self._put("INSERT OR REPLACE INTO fetched VALUES (?, ?)", str(key), str(listing))
+
+    async def made_lock(self, key: Digest) -> Digest | None:
+        """The lock that was made under this key."""
+        return await self._digest("SELECT lock FROM made_locks WHERE key = ?", str(key))
+
+    async def record_made_lock(self, key: Digest, lock: Digest) -> None:
+        """Remember it."""
+        await self._put("INSERT OR REPLACE INTO made_locks VALUES (?, ?)", str(key), str(lock))
 
     async def index_entries(self, registry: str, crates: Collection[str]) -> dict[str, Digest]:
         """The index entries that are kept, by crate; one may be older than the lock wants."""
@@ -33,8 +49,7 @@ class Fetched(Shelf):
 
     async def git_checkouts(self, key: str) -> Digest | None:
         """The blob that holds the checkouts under this key."""
-        row = await self._one("SELECT digest FROM git_checkouts WHERE key = ?", key)
-        return Digest.parse(str(row)) if row is not None else None
+        return await self._digest("SELECT digest FROM git_checkouts WHERE key = ?", key)
 
     async def record_git_checkouts(self, key: str, digest: Digest) -> None:
         """Keep checkouts."""
@@ -59,6 +74,10 @@ class Fetched(Shelf):
     async def _one(self, sql: str, *values: str) -> object:
         row = await self._database.read(lambda tables: tables.execute(sql, values).fetchone())
         return row[0] if row else None
+
+    async def _digest(self, sql: str, *values: str) -> Digest | None:
+        value = await self._one(sql, *values)
+        return None if value is None else Digest.parse(str(value))
 
     async def _value(self, sql: str, *values: str) -> bytes | None:
         value = await self._one(sql, *values)

@@ -1,0 +1,302 @@
+"""The queue: builds wait in the store, and so many at once are run, in the order of their acceptance.
+
+What was accepted reaches a final state. A build whose attempt fails for reasons of the infrastructure is tried again;
+one that a crash interrupted is, too, when the daemon starts; one that an orderly end interrupts waits again as if it
+had not begun. Whatever ends a build is in the store before anyone can see it.
+"""
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from cache.errors import Blame, Failure
+from cache.history import BuildChange
+from daemon.build_progress import BuildProgress
+from daemon.build_records import BuildRecords, encoded
+from daemon.builds import Build, BuildFailure, BuildRequest, BuildState, Outcome
+from daemon.config import BuildSettings
+from daemon.errors import Draining, Interrupted, NoToolchain
+from daemon.event_log import EventLog
+from daemon.events import EventKind, Progress
+from daemon.metrics import Metrics
+
+T = TypeVar("T")
+
+_STORE_PAUSE = 1.0
+_NOT_AGAIN = (NoToolchain,)
+"""The infrastructure's, and no short wait will mend it."""
+
+
+class Runner(Protocol):
+    """What does the work of a build."""
+
+    async def run(self, build: Build, progress: Progress) -> Outcome:
+        """One attempt, `build.attempt`; raises a `Failure`. When cancelled, it cleans up before it ends."""
+        ...
+
+
+class Stop(StrEnum):
+    """Why a running build is to end early."""
+
+    CANCEL = "cancel"
+    DRAIN = "drain"
+
+
+@dataclass(slots=True)
+class _Job:
+    """One build that runs, from its way out of the queue to its final state."""
+
+    build: str
+    stop: Stop | None = None
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    work: asyncio.Task[None] | None = None
+    attempt: asyncio.Task[Outcome] | None = None
+
+    def early_end(self) -> Stop | None:
+        """Why it is to end now, if it is."""
+        return self.stop
+
+    def end_early(self, stop: Stop) -> None:
+        self.stop = self.stop or stop
+        self.stopped.set()
+        if self.attempt is not None:
+            self.attempt.cancel()
+
+
+class Scheduler:
+    """Accepts, runs and cancels builds."""
+
+    def __init__(  # noqa: PLR0917 - the composition root passes them by name
+        self,
+        records: BuildRecords,
+        runner: Runner,
+        events: EventLog,
+        metrics: Metrics,
+        settings: BuildSettings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._records = records
+        self._runner = runner
+        self._events = events
+        self._metrics = metrics
+        self._settings = settings
+        self._clock = clock
+        self._queue: deque[str] = deque()
+        self._jobs: dict[str, _Job] = {}
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._accepting = False
+        self._log = structlog.get_logger()
+
+    @property
+    def accepting(self) -> bool:
+        """Whether new builds are taken; false before `start` and from `drain` on."""
+        return self._accepting
+
+    async def start(self) -> None:
+        """Take up the queue as the last daemon left it, and begin to work."""
+        for build in await self._records.running():
+            if build.attempt < self._settings.attempts:
+                self._log.info("build.requeued", build=build.id, attempt=build.attempt)
+                await self._change(build, BuildChange(state=BuildState.QUEUED), BuildState.RUNNING)
+            else:
+                interrupted = Interrupted(
+                    f"The daemon ended in the middle of all {build.attempt} attempts: look into its log for why, and "
+                    "send the request again.",
+                )
+                await self._change(build, self._failed(interrupted), BuildState.RUNNING)
+        self._queue.extend(build.id for build in await self._records.waiting())
+        self._metrics.count_builds(await self._records.counts())
+        self._accepting = True
+        self._fill()
+
+    async def submit(self, request: BuildRequest, idempotency_key: str | None) -> Build:
+        """Accept a request; it is in the store, and may run already, when this returns.
+
+        Raises `Draining`, `QueueFull` or `IdempotencyMismatch`. A known idempotency key returns its build as it is.
+        """
+        if not self._accepting:
+            raise Draining("The daemon is going down and takes no builds: send it again when it is back.")
+        # A client that goes away in the middle must not leave a build that is in the store and not in the queue.
+        return await self._uninterrupted(self._accept(request, idempotency_key))
+
+    async def cancel(self, build: str) -> Build:
+        """End a build early and wait until it has cleaned up; a final build stays as it is. Raises `UnknownBuild`."""
+        return await self._uninterrupted(self._cancel(build))
+
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - how long builds may go on, not the call
+        """Take nothing more, let what runs go on for so many seconds, then put the rest back into the queue."""
+        self._accepting = False
+        if works := {job.work for job in self._jobs.values() if job.work}:
+            _, late = await asyncio.wait(works, timeout=timeout)
+            for job in list(self._jobs.values()):
+                job.end_early(Stop.DRAIN)
+            if late:
+                await asyncio.wait(late)
+        await self._events.flush()
+
+    async def _accept(self, request: BuildRequest, idempotency_key: str | None) -> Build:
+        accepted = await self._records.create(
+            secrets.token_hex(8),
+            request,
+            at=self._clock(),
+            bound=self._settings.queue,
+            idempotency_key=idempotency_key,
+        )
+        if accepted.new:
+            self._metrics.build_moved(None, BuildState.QUEUED)
+            self._queue.append(accepted.build.id)
+            self._fill()
+        return accepted.build
+
+    async def _cancel(self, name: str) -> Build:
+        while True:
+            if (job := self._jobs.get(name)) and job.work:
+                job.end_early(Stop.CANCEL)
+                await asyncio.wait({job.work})
+            build = await self._records.build(name)
+            if build.state is not BuildState.QUEUED:
+                return build
+            change = BuildChange(state=BuildState.CANCELLED, finished_at=self._clock())
+            if cancelled := await self._change(build, change, BuildState.QUEUED):
+                with suppress(ValueError):
+                    self._queue.remove(name)
+                return cancelled
+
+    def _fill(self) -> None:
+        while self._accepting and self._queue and len(self._jobs) < self._settings.concurrent:
+            job = _Job(self._queue.popleft())
+            self._jobs[job.build] = job
+            job.work = asyncio.get_running_loop().create_task(self._work(job))
+
+    async def _work(self, job: _Job) -> None:
+        try:
+            await self._run(job)
+        except Exception:  # noqa: BLE001 - the last place that can tell of it
+            # The record still says that it runs: the next start takes it up again.
+            self._log.exception("build.lost", build=job.build)
+        finally:
+            del self._jobs[job.build]
+            self._fill()
+
+    async def _run(self, job: _Job) -> None:
+        queued = await self._stored(partial(self._records.build, job.build))
+        change = BuildChange(
+            state=BuildState.RUNNING, attempt=queued.attempt + 1, started_at=self._clock(), progress=b"{}"
+        )
+        build = await self._stored(partial(self._change, queued, change, BuildState.QUEUED))
+        if build is None:
+            return  # cancelled on its way out of the queue
+        if queued.attempt == 0 and build.started_at is not None:
+            self._metrics.build_started(build.started_at - build.created_at)
+        while True:
+            progress = BuildProgress(build.id, self._events, self._metrics, self._clock)
+            ended = await self._attempt(job, build, progress)
+            if not isinstance(ended, Failure) or not self._again(build, ended):
+                break
+            await self._wait_before_next(job, build, ended)
+            if stop := job.early_end():
+                ended = stop
+                break
+            change = BuildChange(state=BuildState.RUNNING, attempt=build.attempt + 1, progress=b"{}")
+            build = await self._stored(partial(self._change, build, change, BuildState.RUNNING)) or build
+        await self._settle(build, ended, progress.done().encoded())
+
+    async def _attempt(self, job: _Job, build: Build, progress: BuildProgress) -> Outcome | Failure | Stop:
+        if stop := job.early_end():
+            return stop
+        job.attempt = asyncio.get_running_loop().create_task(self._runner.run(build, progress))
+        await asyncio.wait({job.attempt})
+        if job.attempt.cancelled():
+            return job.early_end() or Interrupted("The attempt was cancelled from inside: send the request again.")
+        error = job.attempt.exception()
+        if error is None:
+            return job.attempt.result()
+        if stop := job.early_end():
+            self._log.info("build.stopped", build=build.id, error=str(error))
+            return stop
+        if isinstance(error, Failure):
+            return error
+        self._log.error("build.failed_inside", build=build.id, exc_info=error)
+        return Failure(f"{type(error).__name__} in the daemon, which its log has in full: tell its operator.")
+
+    def _again(self, build: Build, failure: Failure) -> bool:
+        known = failure.kind != Failure.kind and not isinstance(failure, _NOT_AGAIN)
+        return known and failure.blame is Blame.INFRASTRUCTURE and build.attempt < self._settings.attempts
+
+    async def _wait_before_next(self, job: _Job, build: Build, failure: Failure) -> None:
+        pause = self._settings.backoff * 2 ** (build.attempt - 1)
+        self._metrics.retried(failure.kind)
+        self._log.warning("build.retried", build=build.id, attempt=build.attempt, kind=failure.kind, pause=pause)
+        text = f"attempt {build.attempt} failed ({failure.detail}); the next begins in {pause:g} s"
+        self._events.append(build.id, EventKind.NOTE, {"text": text})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await job.stopped.wait()
+
+    async def _settle(self, build: Build, ended: Outcome | Failure | Stop, done: bytes) -> None:
+        change = self._final(build, ended, done)
+        settled = await self._stored(partial(self._change, build, change, BuildState.RUNNING))
+        if settled is not None and settled.state.final:
+            self._metrics.build_ended(settled)
+            kind = settled.failure.kind if settled.failure else None
+            self._log.info("build.ended", build=build.id, state=str(settled.state), kind=kind)
+
+    def _final(self, build: Build, ended: Outcome | Failure | Stop, done: bytes) -> BuildChange:
+        if ended is Stop.DRAIN:
+            return BuildChange(state=BuildState.QUEUED, attempt=build.attempt - 1)
+        if ended is Stop.CANCEL:
+            return BuildChange(state=BuildState.CANCELLED, finished_at=self._clock(), progress=done)
+        if isinstance(ended, Failure):
+            return self._failed(ended, done)
+        return BuildChange(
+            state=BuildState.SUCCEEDED,
+            finished_at=self._clock(),
+            project=ended.project,
+            progress=done,
+            outcome=encoded(ended),
+        )
+
+    def _failed(self, failure: Failure, done: bytes | None = None) -> BuildChange:
+        value = BuildFailure(
+            kind=failure.kind,
+            title=failure.title,
+            detail=failure.detail,
+            blame=failure.blame,
+            evidence=dict(failure.evidence),
+        )
+        return BuildChange(state=BuildState.FAILED, finished_at=self._clock(), failure=encoded(value), progress=done)
+
+    async def _change(self, build: Build, change: BuildChange, expected: BuildState) -> Build | None:
+        """Write the events that came before, then the new state with its own."""
+        await self._events.flush()
+        changed = await self._records.change(build, [expected], change, at=self._clock())
+        if changed is not None:
+            self._metrics.build_moved(expected, changed.state)
+            self._events.wake(build.id)
+        return changed
+
+    async def _stored(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Do what the store must not refuse: with a full disk a build waits rather than getting lost."""
+        while True:
+            try:
+                return await call()
+            except Failure as failure:
+                if not self._accepting:
+                    raise
+                self._log.warning("build.not_stored", kind=failure.kind, detail=failure.detail)
+                await asyncio.sleep(_STORE_PAUSE)
+
+    async def _uninterrupted(self, call: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.get_running_loop().create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        return await asyncio.shield(task)
