@@ -43,8 +43,9 @@ class Trees(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What a listing names and the daemon does not hold, each digest once."""
+    """What a listing names and the daemon does not hold, each digest once; `tree` is what the listing will be."""
 
+    tree: Digest
     digests: tuple[Digest, ...]
 
 
@@ -77,7 +78,7 @@ class Intake:
         tree = await asyncio.to_thread(self._listed, entries)
         digests = [entry.digest for entry in tree.files() if entry.digest]
         if missing := await asyncio.to_thread(self._blobs.missing, digests):
-            return Missing(missing)
+            return Missing(tree.digest, missing)
         if (kept := await self._trees.tree(tree.digest)) is not None:
             return kept
         await _to_its_end(self._settle, tree)
