@@ -10,6 +10,8 @@ Methods block and may be called from any thread. All raise `NoSpace` when the di
 
 import ctypes
 import errno
+import hashlib
+import io
 import os
 import shutil
 import tempfile
@@ -17,10 +19,12 @@ import threading
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from cache.digest import Digest, DigestMismatch, VerifyingReader
 from cache.errors import NoSpace
 
+_PIECE = 1 << 18
 _FEW = 4
 """So many files are flushed one by one; more are cheaper by one flush of the filesystem."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -72,21 +76,23 @@ class BlobStore:
 
     def put(self, content: bytes) -> Digest:
         """Store these bytes."""
-        digest = Digest.of(content)
-        with self.staging() as directory:
-            staged = directory / digest.hex
-            with room_on_disk():
-                staged.write_bytes(content)
-            self.adopt({digest: staged})
-        return digest
+        return self.put_stream(io.BytesIO(content))
 
     def put_file(self, source: Path) -> Digest:
         """Store a copy of a file."""
+        with source.open("rb") as stream:
+            return self.put_stream(stream)
+
+    def put_stream(self, stream: IO[bytes]) -> Digest:
+        """Store what is left of a stream. For many at once, stage them and `adopt` them together."""
+        content = hashlib.sha256()
         with self.staging() as directory:
-            staged = directory / "copy"
-            with room_on_disk():
-                shutil.copyfile(source, staged)
-            digest = Digest.of_file(staged)
+            staged = directory / "arriving"
+            with room_on_disk(), staged.open("wb") as kept:
+                while piece := stream.read(_PIECE):
+                    content.update(piece)
+                    kept.write(piece)
+            digest = Digest(content.hexdigest())
             self.adopt({digest: staged})
         return digest
 
