@@ -19,10 +19,17 @@ from daemon.builds import BuildRequest, Diagnostic, ImageRequest, Link
 from daemon.engine.engine import OutputStream
 from daemon.events import Progress
 from daemon.tarball import Member
-from daemon.toolchains.names import Toolchain
+from daemon.toolchains.toolchain import Toolchain
 
 SOURCE_TIME = 978307200
 """2001-01-01: the one mtime of every source file and directory (law 1), and SOURCE_DATE_EPOCH."""
+
+
+class UntrustworthyLayer(Failure):
+    """A layer held what no layer may hold, or a compile over it was not what its messages promised: it is made again."""
+
+    kind = "untrustworthy_layer"
+    title = "A dependency layer could not be trusted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +90,16 @@ class StepReader(Protocol):
         """Take a piece of output; pieces need not end where lines do."""
         ...
 
+    def close(self) -> None:
+        """The output has ended."""
+        ...
+
     def failure(self, code: int) -> Failure:
         """What a step that ended with this code failed of."""
+        ...
+
+    def compiled(self) -> tuple[str, ...]:
+        """`name version` of each package that was compiled, not reused."""
         ...
 
     @property
@@ -118,8 +133,6 @@ class Compiled:
     taken: str
     binaries: tuple[str, ...]
     """File names of stripped binaries; each has its symbols beside it as `NAME.debug`."""
-    packages: tuple[str, ...]
-    """`name version` of each package that was compiled."""
     notes: tuple[str, ...] = ()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from cache.manifests.rust.config import CargoConfig
 from daemon.builds import Link
 from daemon.ecosystems.ecosystem import SOURCE_TIME
-from daemon.toolchains.names import ToolchainFacts
+from daemon.toolchains.toolchain import ToolchainFacts
 
 RECIPE = "1"
 """Raised when steps change in a way that makes older layers unfit."""

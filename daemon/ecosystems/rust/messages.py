@@ -126,7 +126,6 @@ class CargoReader:
 
     def failure(self, code: int) -> Failure:
         """What cargo failed of."""
-        self.close()
         return classify(code, tuple(self.tail), tuple(self._diagnostics))
 
     def compiled(self) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
 """The scripts that run in sandboxes: POSIX shell, coreutils, findutils, awk and binutils, nothing else."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from daemon.ecosystems.ecosystem import SOURCE_TIME
-from daemon.ecosystems.rust.environment import TARGET, WORK
+from daemon.ecosystems.rust.environment import CARGO_HOME, TARGET, WORK
 from daemon.ecosystems.rust.messages import WRITTEN
 
 OUT = f"{TARGET}/.bloomery"
@@ -14,18 +14,35 @@ LIVE = "/bloomery/live"
 _BUILD = "cargo build --locked --offline --message-format=json-diagnostic-rendered-ansi"
 
 
-def fetch_script(root: str, triple: str, *, make_lock: bool) -> str:
-    """Get what the lock names; first make the lock where there is none."""
-    lines = ["set -eu", f"cd {shlex.quote(_within_work(root))}"]
-    if make_lock:
-        lines.append("cargo generate-lockfile")
-    lines.append(f"cargo fetch --locked --target {shlex.quote(triple)}")
+def lock_script(root: str) -> str:
+    """Make a lock; runs nothing of the project."""
+    return _script(["set -eu", f"cd {shlex.quote(_within_work(root))}", "cargo generate-lockfile"])
+
+
+def fetch_script(root: str, triple: str) -> str:
+    """Get what the lock names for one target."""
+    return _script(
+        [
+            "set -eu",
+            f"cd {shlex.quote(_within_work(root))}",
+            f"cargo fetch --locked --target {shlex.quote(triple)}",
+        ]
+    )
+
+
+def cook_script(root: str, arguments: Sequence[str], archives: int) -> str:
+    """Build the skeleton: dependencies, and stubs that are thrown away. `archives` were put beside CARGO_HOME."""
+    lines = ["set -eu"]
+    for number in range(archives):
+        archive = fetched_archive(number)
+        lines += [f"tar -C {CARGO_HOME} --no-same-owner -xf /{archive}", f"rm /{archive}"]
+    lines += [f"cd {shlex.quote(_within_work(root))}", f"exec {_BUILD} {shlex.join(arguments)}"]
     return _script(lines)
 
 
-def cook_script(root: str, arguments: Sequence[str]) -> str:
-    """Build the skeleton: dependencies, and stubs that are thrown away."""
-    return _script(["set -eu", f"cd {shlex.quote(_within_work(root))}", f"exec {_BUILD} {shlex.join(arguments)}"])
+def fetched_archive(number: int) -> str:
+    """Where a fetched tar is put for the cook step: a place that the builder can remove it from."""
+    return f"{CARGO_HOME.lstrip('/')}/fetched-{number}.tar"
 
 
 def settle_script(artefact_time: int) -> str:
@@ -59,13 +76,16 @@ def settle_script(artefact_time: int) -> str:
     )
 
 
-def compile_script(root: str, arguments: Sequence[str], binaries: Sequence[tuple[str, str]]) -> str:
+def compile_script(
+    root: str, arguments: Sequence[str], binaries: Sequence[tuple[str, str]], environment: Mapping[str, str]
+) -> str:
     """Build the real sources, then part each binary from its symbols; say what the build wrote into the sources.
 
     `binaries` are names with the paths where cargo puts them; whether it really did is for the reader of its messages.
     """
     lines = [
         "set -u",
+        *(f"export {name}={shlex.quote(value)}" for name, value in sorted(environment.items())),
         f"cd {shlex.quote(_within_work(root))}",
         f"{_BUILD} {shlex.join(arguments)} || exit $?",
         f"find {WORK} ! -type d -newermt @{SOURCE_TIME} -printf '{WRITTEN}%P\\n' >&2",

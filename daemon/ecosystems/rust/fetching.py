@@ -1,0 +1,157 @@
+"""The fetch side of a cargo project: the archives by the lock's checksums, the index as it came, git as one archive.
+
+What comes out of the fetch sandbox is taken from three places of CARGO_HOME and nowhere else: `registry/cache`,
+`registry/index` and `git`.
+"""
+
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from cache.blobs import BlobStore
+from cache.digest import Digest
+from cache.keys import Key, KeyKind, KeyPart
+from cache.manifests.rust.lock import Lockfile
+from cache.manifests.rust.skeleton import Skeleton, unmasked_lock
+from cache.manifests.rust.workspace import Workspace
+from daemon.ecosystems.ecosystem import SOURCE_TIME, Fetched, FetchedFile, FetchStep, Step
+from daemon.ecosystems.rust.environment import BUILDER, CARGO_HOME
+from daemon.ecosystems.rust.steps import fetch_script, lock_script
+from daemon.errors import FetchFailed
+from daemon.pipeline.spool import regular_files
+from daemon.tarball import Member
+
+_ARCHIVES = f"{CARGO_HOME}/registry/cache"
+_INDEX = f"{CARGO_HOME}/registry/index"
+_GIT = f"{CARGO_HOME}/git"
+_LOCK_NAME = "Cargo.lock"
+
+
+class RustFetching:
+    """A `Fetching` over cargo; `configuration` is what the daemon writes for the step that has the network."""
+
+    def __init__(
+        self,
+        *,
+        workspace: Workspace,
+        skeleton: Skeleton,
+        members: Mapping[str, Member],
+        blobs: BlobStore,
+        configuration: bytes,
+        environment: Mapping[str, str],
+        triple: str,
+        image_id: str,
+    ) -> None:
+        self._workspace = workspace
+        self._skeleton = skeleton
+        self._members = members
+        self._blobs = blobs
+        self._configuration = configuration
+        self._environment = environment
+        self._triple = triple
+        self._image_id = image_id
+
+    def key(self) -> Digest:
+        """The lock's external packages, where they come from, and the toolchain whose cargo lays them out."""
+        lock = self._lock()
+        lines = [package.line for package in lock.external()] if lock else []
+        return self._named("fetched", [KeyPart.of_json("packages", lines), KeyPart("target", self._triple)])
+
+    def lock_key(self) -> Digest | None:
+        """The manifests, where the source has no lock."""
+        if self._workspace.lock is not None:
+            return None
+        files = {path: str(Digest.of(content)) for path, content in self._skeleton.files.items()}
+        return self._named("lock", [KeyPart.of_json("manifests", files)])
+
+    def lock_step(self) -> FetchStep:
+        """`cargo generate-lockfile`, which runs nothing of the project."""
+        return FetchStep(
+            step=Step(
+                script=lock_script(self._workspace.root), members=self._inputs(), environment=self._environment
+            ),
+            take=(str(PurePosixPath("/work", self._workspace.root, _LOCK_NAME)),),
+        )
+
+    def made_lock(self, archive: Path) -> bytes:
+        """The lock as the real manifests would have made it: with the real versions of the tree's own packages."""
+        for _, _, content in regular_files(archive):
+            return unmasked_lock(self._workspace, content.read())
+        raise FetchFailed("cargo made no lock")
+
+    def step(self, held: Fetched) -> FetchStep | None:
+        """`cargo fetch`, unless the lock brings nothing in."""
+        lock = self._lock()
+        if lock is None or not lock.external() or held.files:
+            return None
+        return FetchStep(
+            step=Step(
+                script=fetch_script(self._workspace.root, self._triple),
+                members=self._inputs(),
+                environment=self._environment,
+            ),
+            take=(_ARCHIVES, _INDEX, *([_GIT] if lock.git_sources() else [])),
+        )
+
+    def admit(self, path: str, archive: Path) -> Fetched:
+        """Archives are kept if they are what the lock says, the index as it is, git with every time made constant."""
+        if path == _GIT:
+            return Fetched(archives=(str(self._git(archive)),))
+        parent = PurePosixPath(path).parent
+        files = self._archives(archive) if path == _ARCHIVES else self._all(archive)
+        return Fetched(
+            files=tuple(
+                FetchedFile(path=str(parent / name).lstrip("/"), digest=str(digest), size=size)
+                for name, digest, size in sorted(files)
+            )
+        )
+
+    def _archives(self, archive: Path) -> Iterator[tuple[str, Digest, int]]:
+        lock = self._lock()
+        assert lock is not None
+        wanted: dict[str, set[str]] = {}
+        for package in lock.external():
+            if package.checksum:
+                wanted.setdefault(f"{package.name}-{package.version}.crate", set()).add(package.checksum)
+        for name, size, content in regular_files(archive):
+            checksums = wanted.get(PurePosixPath(name).name)
+            if checksums is None:
+                continue
+            digest = self._blobs.put_stream(content)
+            if digest.hex not in checksums:
+                raise FetchFailed(
+                    f"{PurePosixPath(name).name} is not what Cargo.lock says: its checksum is {digest.hex}.",
+                    archive=PurePosixPath(name).name,
+                )
+            yield name, digest, size
+
+    def _all(self, archive: Path) -> Iterator[tuple[str, Digest, int]]:
+        for name, size, content in regular_files(archive):
+            yield name, self._blobs.put_stream(content), size
+
+    def _git(self, archive: Path) -> Digest:
+        """Databases and checkouts as one tar with constant times, for they are sources (law 1)."""
+        with (
+            tempfile.TemporaryFile(dir=archive.parent) as kept,
+            tarfile.open(archive, "r:") as taken,
+            tarfile.open(fileobj=kept, mode="w", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            for entry in taken:
+                entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname = SOURCE_TIME, BUILDER, BUILDER, "", ""
+                entry.pax_headers = {}
+                tar.addfile(entry, taken.extractfile(entry) if entry.isreg() else None)
+            tar.close()
+            kept.seek(0)
+            return self._blobs.put_stream(kept)
+
+    def _inputs(self) -> Iterator[Member]:
+        yield Member(path="cargo/config.toml", mode=0o644, mtime=SOURCE_TIME, content=self._configuration)
+        yield from self._members.values()
+
+    def _lock(self) -> Lockfile | None:
+        return self._workspace.lock
+
+    def _named(self, what: str, parts: list[KeyPart]) -> Digest:
+        configuration = KeyPart("configuration", str(Digest.of(self._configuration)))
+        return Key(KeyKind.UNIT, (KeyPart("what", what), KeyPart("image", self._image_id), configuration, *parts)).digest

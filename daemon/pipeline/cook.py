@@ -1,0 +1,68 @@
+"""The cook stage: dependencies alone, from stub sources, before any first-party code has run; then the dependency layer.
+
+The layer is an image that the engine commits from the cook's own sandbox, after a second run there has taken out all but
+the units of dependencies. Only this stage makes layers (laws 2, 4, 6).
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from daemon.builds import StageName
+from daemon.ecosystems.ecosystem import Ecosystem, Fetched, Project
+from daemon.engine.engine import Sandboxes
+from daemon.events import Progress
+from daemon.pipeline.sandboxes import BuildSandboxes
+
+LAYER_LABEL = "bloomery.layer"
+"""On a layer's image: the digest of its exact key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CookedLayer:
+    """A dependency layer as the engine has it, and what it cost (seconds)."""
+
+    image_id: str
+    reference: str
+    cook_seconds: float
+    commit_seconds: float
+    packages: tuple[str, ...]
+
+
+class CookStage:
+    """Makes dependency layers."""
+
+    def __init__(self, engine: Sandboxes) -> None:
+        self._engine = engine
+
+    async def cook(
+        self,
+        ecosystem: Ecosystem,
+        project: Project,
+        fetched: Fetched,
+        sandboxes: BuildSandboxes,
+        progress: Progress,
+    ) -> CookedLayer:
+        """Cook, settle, commit."""
+        step = project.cook(fetched)
+        key = project.plan.exact.digest
+        reader = ecosystem.reader(progress)
+        async with sandboxes.sandbox("cook", project.plan.toolchain.facts.image_id, step.environment) as sandbox:
+            started = time.monotonic()
+            async with progress.stage(StageName.COOK):
+                await sandboxes.run(sandbox, step, reader)
+                await sandboxes.run(sandbox, project.settle(reader), ecosystem.reader(progress))
+            cooked = time.monotonic()
+            async with progress.stage(StageName.COMMIT):
+                reference = f"bloomery/layer:{key.hex[:32]}"
+                image_id = await self._engine.commit(sandbox, reference, self._labels(sandboxes.labels, key.hex))
+        return CookedLayer(
+            image_id=image_id,
+            reference=reference,
+            cook_seconds=cooked - started,
+            commit_seconds=time.monotonic() - cooked,
+            packages=reader.compiled(),
+        )
+
+    def _labels(self, labels: Mapping[str, str], key: str) -> Mapping[str, str]:
+        return {name: value for name, value in labels.items() if name == "bloomery.instance"} | {LAYER_LABEL: key}

@@ -1,0 +1,61 @@
+"""What a build would reuse, and why not more, without building: the same plan and the same policy as a build's."""
+
+from dataclasses import dataclass, replace
+
+from cache.reuse import Refusal, Rung
+from daemon.builds import BuildRequest, ImageRequest
+from daemon.pipeline.fetch import FetchStage
+from daemon.pipeline.plan import PlanStage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """The answer of `POST /v1/explain`. `seconds_saved` is the recorded cost of what would be reused."""
+
+    project: str
+    ecosystem: str
+    toolchain: str
+    images: tuple[ImageRequest, ...]
+    rung: Rung
+    seconds_saved: float
+    dependencies: int
+    refusals: tuple[Refusal, ...]
+    keys: dict[str, str]
+    """The digests of the exact and the result key."""
+    notes: tuple[str, ...] = ()
+
+
+class Explainer:
+    """Plans and chooses, and stops there."""
+
+    def __init__(self, *, plan: PlanStage, fetch: FetchStage) -> None:
+        self._plan = plan
+        self._fetch = fetch
+
+    async def explain(self, request: BuildRequest) -> Explanation:
+        """What a build of this request would stand on now; the failures are those of the plan stage."""
+        source = await self._plan.source(request)
+        _, project = await self._plan.plan(source)
+        notes: tuple[str, ...] = ()
+        if project.fetching.lock_key() is not None:
+            lock = await self._fetch.kept_lock(project.fetching)
+            if lock is None:
+                notes = ("There is no Cargo.lock: a build makes one first, and its dependencies are not known before.",)
+            else:
+                source = replace(source, lock=lock)
+                _, project = await self._plan.plan(source)
+        plan = project.plan
+        reusable = await self._plan.reusable(plan, request)
+        saved = {Rung.RESULT: reusable.result, Rung.LAYER: reusable.layer}.get(reusable.choice.rung)
+        return Explanation(
+            project=plan.project,
+            ecosystem=plan.ecosystem,
+            toolchain=plan.toolchain.name,
+            images=plan.images,
+            rung=reusable.choice.rung,
+            seconds_saved=saved.seconds if saved else 0.0,
+            dependencies=plan.dependencies,
+            refusals=reusable.choice.refusals,
+            keys={"exact": str(plan.exact.digest), "result": str(plan.result.digest)},
+            notes=(*plan.notes, *notes),
+        )

@@ -1,0 +1,102 @@
+"""From binaries to published images: assemble, check, publish, in that order, for each image that was asked for."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+
+from cache.blobs import BlobStore
+from cache.digest import Digest
+from daemon.builds import Build, BuiltImage, ImageRequest, StageName
+from daemon.ecosystems.ecosystem import Plan, Source
+from daemon.events import Progress
+from daemon.pipeline.assemble import AssembledImage, Assembler
+from daemon.pipeline.check import Checker
+from daemon.pipeline.compile import CompileResult
+from daemon.pipeline.publish import PublishStage
+from daemon.pipeline.sandboxes import BuildSandboxes
+
+
+class FinishStage:
+    """The last three stages."""
+
+    def __init__(self, *, assembler: Assembler, checker: Checker, publish: PublishStage, blobs: BlobStore) -> None:
+        self._assembler = assembler
+        self._checker = checker
+        self._publish = publish
+        self._blobs = blobs
+
+    async def finish(
+        self,
+        result: CompileResult,
+        source: Source,
+        plan: Plan,
+        build: Build,
+        sandboxes: BuildSandboxes,
+        progress: Progress,
+    ) -> tuple[BuiltImage, ...]:
+        """All images of the build; none is tagged before all have passed their check."""
+        async with progress.stage(StageName.ASSEMBLE):
+            assembled = [
+                await self._assembler.assemble(
+                    result.binaries[str(request.binary)], request.settings, plan.link, source.tree, plan.toolchain
+                )
+                for request in plan.images
+            ]
+        async with progress.stage(StageName.CHECK):
+            for image in assembled:
+                await self._checker.check(image, source.tree, plan.toolchain)
+            if plan.check is not None:
+                for image in assembled:
+                    await self._publish.load(str(image.config), image.manifest)
+                    await self._checker.run(image, plan.check, sandboxes.labels)
+        async with progress.stage(StageName.PUBLISH):
+            return tuple(
+                [
+                    await self._published(image, request, result, build.sequence, progress)
+                    for image, request in zip(assembled, plan.images, strict=True)
+                ]
+            )
+
+    async def publish_again(
+        self, images: Sequence[BuiltImage], plan: Plan, sequence: int, progress: Progress
+    ) -> tuple[BuiltImage, ...]:
+        """Images of an earlier build under the tags of this one; loaded again where the engine has lost them."""
+        again = []
+        for image, request in zip(images, plan.images, strict=True):
+            await self._publish.load(image.image_id, Digest.parse(image.digest))
+            await self._tag(image.image_id, request, sequence, progress)
+            again.append(replace(image, tags=request.tags, reference=_reference(request, image.image_id)))
+        return tuple(again)
+
+    async def _published(
+        self, image: AssembledImage, request: ImageRequest, result: CompileResult, sequence: int, progress: Progress
+    ) -> BuiltImage:
+        image_id = str(image.config)
+        await self._publish.load(image_id, image.manifest)
+        await self._tag(image_id, request, sequence, progress)
+        contents = await asyncio.to_thread(self._blobs.put, msgspec.json.encode(image.contents))
+        for warning in image.warnings:
+            progress.note(warning)
+        symbols = result.binaries[image.binary].symbols
+        return BuiltImage(
+            binary=image.binary,
+            reference=_reference(request, image_id),
+            tags=request.tags,
+            digest=str(image.manifest),
+            image_id=image_id,
+            size=image.size,
+            files=image.files,
+            contents=str(contents),
+            symbols=str(symbols) if symbols else None,
+            warnings=image.warnings,
+        )
+
+    async def _tag(self, image_id: str, request: ImageRequest, sequence: int, progress: Progress) -> None:
+        for tag in await self._publish.tag(image_id, request.tags, sequence):
+            progress.note(f"{tag} stays with the image of a newer build.")
+
+
+def _reference(request: ImageRequest, image_id: str) -> str:
+    return request.tags[0] if request.tags else image_id

@@ -1,0 +1,132 @@
+"""The plan stage: what kind of project this is, its keys, and the rung of the reuse ladder that it can stand on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cache.blobs import BlobStore
+from cache.digest import Digest
+from cache.index import LayerRecord, ResultRecord
+from cache.manifests.rust.errors import NoManifest
+from cache.manifests.source import TreeFiles
+from cache.reuse import Candidate, Refusal, ReusePlan, Rung, Standing, choose
+from cache.tree import SourceTree
+from daemon.builds import BuildRequest, Reuse
+from daemon.ecosystems.ecosystem import Ecosystem, Plan, Project, Source
+from daemon.engine.engine import Images
+from daemon.errors import UnknownTree
+from daemon.toolchains.toolchain import Toolchain
+
+
+class Toolchains(Protocol):
+    """What is offered."""
+
+    async def offered(self) -> Sequence[Toolchain]:
+        """All offered toolchains."""
+        ...
+
+    @property
+    def default(self) -> str:
+        """The one that is meant where none is asked for."""
+        ...
+
+
+class ReuseIndex(Protocol):
+    """What can be reused, as the store knows it."""
+
+    async def tree(self, digest: Digest) -> SourceTree | None:
+        """A tree that was uploaded."""
+        ...
+
+    async def layer(self, key: Digest, scope: str, project: str = "") -> LayerRecord | None:
+        """The layer of this exact key."""
+        ...
+
+    async def latest_layer(self, scope: str, project: str) -> LayerRecord | None:
+        """The layer that the project cooked last."""
+        ...
+
+    async def result(self, key: Digest, scope: str) -> ResultRecord | None:
+        """The outcome of this result key."""
+        ...
+
+    async def latest_result(self, scope: str, project: str, lineage: str) -> ResultRecord | None:
+        """The last outcome of a lineage."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reusable:
+    """The choice, and the entries that it rests on."""
+
+    choice: ReusePlan
+    result: ResultRecord | None = None
+    layer: LayerRecord | None = None
+
+    def against(self, *rungs: Rung) -> tuple[Refusal, ...]:
+        """The refusals of these rungs."""
+        return tuple(refusal for refusal in self.choice.refusals if refusal.rung in rungs)
+
+
+class PlanStage:
+    """Plans builds; asks the engine nothing but which images are there."""
+
+    def __init__(
+        self,
+        *,
+        ecosystems: Sequence[Ecosystem],
+        toolchains: Toolchains,
+        index: ReuseIndex,
+        images: Images,
+        blobs: BlobStore,
+    ) -> None:
+        self._ecosystems = ecosystems
+        self._toolchains = toolchains
+        self._index = index
+        self._images = images
+        self._blobs = blobs
+
+    async def source(self, request: BuildRequest, lock: bytes | None = None) -> Source:
+        """The sources that a request names."""
+        tree = await self._index.tree(Digest.parse(request.tree))
+        if tree is None:
+            raise UnknownTree(f"No tree {request.tree} is here: upload it with POST /v1/trees.", tree=request.tree)
+        return Source(tree=tree, files=TreeFiles(tree, self._blobs), blobs=self._blobs, request=request, lock=lock)
+
+    async def plan(self, source: Source) -> tuple[Ecosystem, Project]:
+        """Find the ecosystem and let it read the manifests."""
+        offered = await self._toolchains.offered()
+        for ecosystem in self._ecosystems:
+            if ecosystem.detects(source.files, source.request.directory):
+                return ecosystem, ecosystem.plan(source, offered, self._toolchains.default)
+        where = source.request.directory or "the root of the tree"
+        raise NoManifest(f"There is no Cargo.toml at {where}: send the project's own root, or name its directory.")
+
+    async def reusable(self, plan: Plan, request: BuildRequest) -> Reusable:
+        """What of earlier builds fits."""
+        if request.reuse is Reuse.NOTHING:
+            return Reusable(choice=choose(()))
+        result = await self._index.result(plan.result.digest, request.scope)
+        layer = await self._index.layer(plan.exact.digest, request.scope, plan.project)
+        latest_result = await self._index.latest_result(request.scope, plan.project, request.lineage)
+        latest_layer = await self._index.latest_layer(request.scope, plan.project)
+        candidates = (
+            Candidate(
+                rung=Rung.RESULT,
+                standing=Standing.HELD if result else Standing.ABSENT,
+                wanted=plan.result,
+                nearest=latest_result.key if latest_result else None,
+            ),
+            Candidate(
+                rung=Rung.LAYER,
+                standing=await self._standing(layer),
+                wanted=plan.exact,
+                nearest=latest_layer.key if latest_layer else None,
+            ),
+        )
+        return Reusable(choice=choose(candidates), result=result, layer=layer)
+
+    async def _standing(self, layer: LayerRecord | None) -> Standing:
+        if layer is None:
+            return Standing.ABSENT
+        return Standing.HELD if await self._images.inspect(layer.image_id) else Standing.PRUNED

@@ -1,0 +1,133 @@
+"""The sandboxes of one build: named and labelled as recovery expects, and gone when the build is over.
+
+A container takes a tenth of a second and more to remove, so removal starts when a stage is done with it and goes on beside the
+next stages; `close` waits for it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from cache.errors import Failure
+from daemon.ecosystems.ecosystem import SOURCE_TIME, Step, StepReader
+from daemon.engine.engine import Limits, Network, Sandboxes, SandboxSpec
+from daemon.errors import OutOfMemory
+from daemon.tarball import Member, stream
+
+STEP = "/bloomery/step"
+INSTANCE_LABEL = "bloomery.instance"
+"""Whose container or image it is: the daemon's instance, one for each state directory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSettings:
+    """What all sandboxes of a daemon have in common."""
+
+    instance: str
+    limits: Limits
+    runtime: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """Which build a sandbox belongs to, and which try at it."""
+
+    build: str
+    number: int
+
+
+class BuildSandboxes:
+    """Makes and removes the sandboxes of one attempt at a build; an async context that leaves none behind."""
+
+    def __init__(self, engine: Sandboxes, settings: SandboxSettings, attempt: Attempt) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._attempt = attempt
+        self._removals: set[asyncio.Task[None]] = set()
+        self._made = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._removals:
+            await asyncio.shield(asyncio.gather(*self._removals, return_exceptions=True))
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What every container and image of this attempt carries."""
+        return {
+            INSTANCE_LABEL: self._settings.instance,
+            "bloomery.build": self._attempt.build,
+            "bloomery.attempt": str(self._attempt.number),
+        }
+
+    @asynccontextmanager
+    async def sandbox(
+        self, purpose: str, image: str, environment: Mapping[str, str], network: Network = Network.NONE
+    ) -> AsyncIterator[str]:
+        """A created container that runs the step file; removed however the block ends."""
+        self._made += 1
+        name = f"bloomery-{self._settings.instance[:8]}-{self._attempt.build}-{self._attempt.number}-{self._made}-{purpose}"
+        spec = SandboxSpec(
+            name=name,
+            image=image,
+            command=("/bin/sh", STEP),
+            environment=environment,
+            labels={**self.labels, "bloomery.step": purpose},
+            network=network,
+            limits=self._settings.limits,
+            runtime=self._settings.runtime,
+            working_directory="/",
+        )
+        creation = asyncio.ensure_future(self._engine.create(spec))
+        try:
+            sandbox = await asyncio.shield(creation)
+        except asyncio.CancelledError:
+            self._removals.add(asyncio.ensure_future(self._remove_created(creation)))
+            raise
+        try:
+            yield sandbox
+        finally:
+            self._removals.add(asyncio.ensure_future(self._remove(sandbox)))
+
+    async def run(self, sandbox: str, step: Step, reader: StepReader) -> float:
+        """Put a step in and run it; returns its seconds. Raises what the reader makes of a non-zero end."""
+        await self._engine.put(sandbox, stream((*step_members(step.script), *step.members)))
+        ended = await self._engine.run(sandbox, reader.feed, self._settings.limits)
+        reader.close()
+        if ended.code:
+            failure = reader.failure(ended.code)
+            if ended.out_of_memory and not isinstance(failure, OutOfMemory):
+                raise OutOfMemory(
+                    f"The step needed more than {self._settings.limits.memory >> 20} MiB of memory: raise [limits] memory."
+                ) from failure
+            raise failure
+        return ended.seconds
+
+    async def _remove_created(self, creation: asyncio.Future[str]) -> None:
+        try:
+            sandbox = await creation
+        except Failure:
+            return
+        await self._remove(sandbox)
+
+    async def _remove(self, sandbox: str) -> None:
+        try:
+            await self._engine.remove(sandbox)
+        except Failure as failure:
+            # Recovery reaps it by its label when the engine is back.
+            structlog.get_logger().warning("sandbox.not_removed", sandbox=sandbox, kind=failure.kind, detail=failure.detail)
+
+
+def step_members(script: str) -> Iterable[Member]:
+    """The step file and its directory."""
+    yield Member(path="bloomery", mode=0o755, mtime=SOURCE_TIME)
+    yield Member(path=STEP, mode=0o755, mtime=SOURCE_TIME, content=script.encode())

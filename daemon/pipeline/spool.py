@@ -1,0 +1,41 @@
+"""What comes out of a sandbox is hostile: it is counted on its way to a file of ours, and looked at only there."""
+
+import asyncio
+import tarfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
+
+from daemon.errors import BadOutput, OutputTooLarge
+
+
+@asynccontextmanager
+async def spooled(archive: AsyncIterator[bytes], scratch: Path, limit: int) -> AsyncIterator[Path]:
+    """The tar stream as a file that lives as long as the block; `limit` in bytes."""
+    with TemporaryDirectory(dir=scratch, prefix="taken-") as folder:
+        path = Path(folder, "archive.tar")
+        with path.open("wb") as file:
+            taken = 0
+            async for piece in archive:
+                taken += len(piece)
+                if taken > limit:
+                    raise OutputTooLarge(
+                        f"The build's output is larger than {limit >> 20} MiB: raise [limits] output_files, or make it smaller.",
+                        limit=limit,
+                    )
+                await asyncio.to_thread(file.write, piece)
+        yield path
+
+
+def regular_files(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Each regular file of a spooled tar: its name, size and content; other entries are passed over, sparse ones refused."""
+    with tarfile.open(archive, "r:") as tar:
+        for entry in tar:
+            if entry.issparse():
+                raise BadOutput(f"{entry.name} is a sparse file.")
+            if entry.isreg():
+                content = tar.extractfile(entry)
+                assert content is not None
+                yield entry.name, entry.size, content

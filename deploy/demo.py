@@ -1,0 +1,170 @@
+"""The main job, on real input: examples/hyper-hello built cold, after an edit, and unchanged; each image run and asked.
+
+Starts a daemon of its own with an empty state directory, so the first build is cold, and takes everything away at the end.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOOMERY = ROOT / ".venv" / "bin" / "bloomery"
+EXAMPLE = ROOT / "examples" / "hyper-hello"
+TAG = "bloomery-demo/hyper-hello:demo"
+EDIT = ('"Hello, world!"', '"Hello again, world!"')
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the closing table."""
+
+    what: str
+    rung: str
+    seconds: float
+    saved: float
+    size: int
+    files: int
+    answer: str
+
+
+class DemoFailed(Exception):
+    """Something is not as it should be."""
+
+
+@contextmanager
+def daemon(state: Path) -> Iterator[str]:
+    """A daemon on a free port; yields its URL."""
+    log = state / "daemon.log"
+    with log.open("wb") as output:
+        command = [BLOOMERY, "serve", "--state-dir", state, "--listen", "127.0.0.1:0"]
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            yield _address(state, process, log)
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def _address(state: Path, process: subprocess.Popen[bytes], log: Path) -> str:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        address = state / "address"
+        if address.exists() and (text := address.read_text().strip()):
+            return text if text.startswith("http") else f"http://{text}"
+        time.sleep(0.05)
+    raise DemoFailed(f"the daemon did not start:\n{log.read_text()}")
+
+
+def build(url: str, source: Path, what: str, expected: str) -> Row:
+    """Build with the command line, as a user does; then run the image and ask it."""
+    print(f"\n--- {what}", file=sys.stderr, flush=True)
+    environment = {**os.environ, "BLOOMERY_URL": url}
+    started = time.monotonic()
+    command = [BLOOMERY, "build", source, "-t", TAG, "--project", "hyper-hello-demo"]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    seconds = time.monotonic() - started
+    if done.returncode:
+        raise DemoFailed(f"{what}: bloomery build ended with {done.returncode}")
+    reference = done.stdout.strip()
+    listed = _api(url, "/v1/builds?limit=1")
+    outcome = listed["builds"][0]["outcome"]
+    image = outcome["images"][0]
+    answer = run_and_ask(reference)
+    if answer != expected:
+        raise DemoFailed(f"{what}: the image answers {answer!r}, not {expected!r}")
+    reuse = outcome["reuse"]
+    return Row(what, reuse["rung"], seconds, reuse["seconds_saved"], image["size"], image["files"], answer)
+
+
+def run_and_ask(reference: str) -> str:
+    """`docker run` and one GET of `/` at the container's own port 3000."""
+    container = _docker("run", "--detach", "--publish", "127.0.0.1::3000", reference)
+    try:
+        port = _docker("port", container, "3000").splitlines()[0].rpartition(":")[2]
+        for _ in range(100):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2) as response:
+                    return response.read().decode()
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.1)
+        raise DemoFailed(f"{reference} does not answer:\n{_docker('logs', container)}")
+    finally:
+        _docker("rm", "--force", container)
+
+
+def _docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DemoFailed(f"docker {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def _api(url: str, path: str) -> dict:
+    with urllib.request.urlopen(url + path, timeout=10) as response:
+        return json.load(response)
+
+
+def table(rows: list[Row]) -> str:
+    """The closing table."""
+    head = ("build", "rung", "seconds", "saved", "image size", "files", "answer")
+    lines = [
+        (r.what, r.rung, f"{r.seconds:.2f}", f"{r.saved:.1f}", f"{r.size / 2**20:.1f} MiB", str(r.files), r.answer)
+        for r in rows
+    ]
+    widths = [max(len(line[n]) for line in (head, *lines)) for n in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)) for line in (head, *lines))
+
+
+def main() -> int:
+    """Run the demo; 0 if every image answered as its sources say and came from the expected rung."""
+    with tempfile.TemporaryDirectory(prefix="bloomery-demo-") as folder:
+        state, source = Path(folder, "state"), Path(folder, "hyper-hello")
+        state.mkdir()
+        shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("target"))
+        try:
+            with daemon(state) as url:
+                try:
+                    rows = [build(url, source, "cold", "Hello, world!")]
+                    code = source / "src" / "main.rs"
+                    code.write_text(code.read_text().replace(*EDIT))
+                    rows.append(build(url, source, "one line edited", "Hello again, world!"))
+                    rows.append(build(url, source, "unchanged", "Hello again, world!"))
+                finally:
+                    layers = _layers(state)
+        except DemoFailed as failure:
+            print(f"demo: {failure}", file=sys.stderr)
+            return 1
+        finally:
+            subprocess.run(["docker", "rmi", "--force", TAG], capture_output=True, check=False)
+        if layers:
+            subprocess.run(["docker", "rmi", "--force", *layers], capture_output=True, check=False)
+    print("\n" + table(rows))
+    rungs = [row.rung for row in rows]
+    if rungs != ["none", "layer", "result"]:
+        print(f"demo: the builds stood on {rungs}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _layers(state: Path) -> list[str]:
+    """The images that this demo's daemon committed, by its instance label."""
+    instance = (state / "instance").read_text().strip() if (state / "instance").exists() else ""
+    if not instance:
+        return []
+    return _docker("images", "--quiet", "--no-trunc", "--filter", f"label=bloomery.instance={instance}").split()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
