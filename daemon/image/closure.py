@@ -54,6 +54,8 @@ class _Loaded:
     names: set[str] = field(default_factory=set)
     aliases: set[str] = field(default_factory=set)
     moved: bool = False
+    interprets: bool = False
+    """It is a loader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,26 +74,30 @@ async def closure(
     `MissingLibrary` names every library and symbol version that does not resolve; `image` says in whose words.
     """
     search = _Search(files, reader, architecture)
-    found: dict[str, Library] = {}
     complaints = _Complaints(image)
-    for root in roots:
-        for loaded in await search.load(root, complaints):
-            if loaded.file is None:
-                continue
-            known = found.get(loaded.placed)
-            if known is not None and known.file.digest != loaded.file.digest:
-                complaints.clash(loaded.placed, known.needed_by, root.path)
-                continue
-            found[loaded.placed] = Library(
-                path=loaded.placed,
-                file=loaded.file,
-                elf=loaded.elf,
-                needed_by=known.needed_by if known else (loaded.loader or loaded).placed,
-                loader=loaded.path == root.elf.interpreter,
-                aliases=tuple(sorted(loaded.aliases.union(known.aliases if known else ()))),
-            )
+    loaded = [one for root in roots for one in await search.load(root, complaints)]
+    found: dict[str, Library] = {}
+    for one in loaded:
+        if one.file is None:
+            continue
+        known = found.get(one.placed)
+        if known is not None and known.file.digest != one.file.digest:
+            complaints.clash(one.placed, known.needed_by, _asker(one))
+            continue
+        found[one.placed] = Library(
+            path=one.placed,
+            file=one.file,
+            elf=one.elf,
+            needed_by=known.needed_by if known else _asker(one),
+            loader=one.interprets,
+            aliases=tuple(sorted(one.aliases.union(known.aliases if known else ()))),
+        )
     complaints.raise_if_any()
     return tuple(found.values())
+
+
+def _asker(loaded: "_Loaded") -> str:
+    return loaded.placed if loaded.loader is None else loaded.loader.placed
 
 
 class _Complaints:
@@ -136,25 +142,35 @@ class _Search:
         self._architecture = architecture
         self._default: tuple[str, ...] = architecture.default_directories
         self._configured: tuple[str, ...] = ()
+        self._program: list[_Loaded] = []
 
-    async def load(self, root: Root, complaints: _Complaints) -> list[_Loaded]:
-        """All that is loaded for one root, which comes first, and its loader second."""
+    async def load(self, root: Root, complaints: _Complaints) -> Sequence[_Loaded]:
+        """What is loaded for one root, itself included.
+
+        The first root is the program, and its loader comes next; each further one is opened by that program, which has
+        its own libraries loaded by then.
+        """
+        if root.elf.interpreter is None and not root.elf.needed:
+            return ()
         self._configured = await self._files.library_directories()
         first = _Loaded(path=root.path, placed=root.path, elf=root.elf, file=None, loader=None)
-        loaded = [first]
+        loaded, start = [*self._program, first], len(self._program)
         if root.elf.interpreter is not None:
             loader = await self._interpreter(first)
             if loader is None:
                 complaints.library(root.elf.interpreter, root.path)
-                return loaded
-            loaded.append(loader)
+                return ()
+            if not any(_same(one, loader) for one in loaded):
+                loaded.append(loader)
             self._default = loader.elf.system_directories or self._architecture.default_directories
-        await self._walk(loaded, complaints)
-        _check_versions(loaded, complaints)
-        return loaded
+        await self._walk(loaded, start, complaints)
+        _check_versions(loaded[start:], loaded, complaints)
+        if not self._program:
+            self._program = loaded
+        return loaded[start:]
 
-    async def _walk(self, loaded: list[_Loaded], complaints: _Complaints) -> None:
-        at = 0
+    async def _walk(self, loaded: list[_Loaded], start: int, complaints: _Complaints) -> None:
+        at = start
         while at < len(loaded):
             await self._read_ahead(loaded[at:])
             for asker in loaded[at:]:
@@ -191,7 +207,7 @@ class _Search:
         if candidate is None:
             return None
         file, elf = candidate
-        return _Loaded(path=path, placed=path, elf=elf, file=file, loader=root, names={path})
+        return _Loaded(path=path, placed=path, elf=elf, file=file, loader=root, names={path}, interprets=True)
 
     async def _find(self, name: str, asker: _Loaded) -> _Loaded | None:
         if "/" in name:
@@ -253,9 +269,9 @@ def _same(one: _Loaded, other: _Loaded) -> bool:
     return one.file is not None and other.file is not None and one.file.digest == other.file.digest
 
 
-def _check_versions(loaded: Sequence[_Loaded], complaints: _Complaints) -> None:
+def _check_versions(askers: Iterable[_Loaded], loaded: Sequence[_Loaded], complaints: _Complaints) -> None:
     """Every required version must be defined; a library that defines none is taken as it is, as the loader does."""
-    for one in loaded:
+    for one in askers:
         for library, versions in one.elf.required.items():
             provider = next((other for other in loaded if library in other.names or library == other.elf.soname), None)
             if provider is None or not provider.elf.defined:
