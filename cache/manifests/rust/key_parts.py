@@ -1,0 +1,122 @@
+"""The labelled parts that a cargo project gives to its keys, and what a change of lock says in words.
+
+What belongs to which key: "Keys" in the laws of the cache. The toolchain image, the recipe and the environment are the
+daemon's to add.
+"""
+
+from collections.abc import Iterable
+
+from cache.digest import Digest
+from cache.keys import KeyPart
+from cache.manifests.rust.config import CargoConfig
+from cache.manifests.rust.lock import Lockfile, References
+from cache.manifests.rust.selection import Selection
+from cache.manifests.rust.skeleton import Skeleton, skeleton
+from cache.manifests.rust.trimming import counted
+from cache.manifests.rust.workspace import Workspace
+from cache.manifests.source import SourceFiles
+
+_SHOWN = 24
+
+
+def unit_parts(config: CargoConfig) -> tuple[KeyPart, ...]:
+    """What the project's cargo configuration, and the files that it names, say about every unit."""
+    named = "\n".join(f"{file.path} {file.identity}" for file in config.named)
+    return (
+        KeyPart.of_json("cargo configuration", dict(config.values)),
+        KeyPart("files named by the cargo configuration", named),
+    )
+
+
+def hard_parts(selection: Selection) -> tuple[KeyPart, ...]:
+    """Profile, features and packages; not which of a package's binaries."""
+    return (
+        KeyPart("profile", selection.profile),
+        KeyPart("features", ",".join(sorted(selection.features))),
+        KeyPart("default features", "yes" if selection.default_features else "no"),
+        KeyPart("packages", ",".join(sorted(selection.packages))),
+    )
+
+
+def exact_parts(
+    workspace: Workspace,
+    selection: Selection,
+    files: SourceFiles,
+    made: Skeleton | None = None,
+) -> tuple[KeyPart, ...]:
+    """The lock's packages from outside, every manifest, and what counts by content; `made` saves making it again.
+
+    A workspace without a lock has an empty `Cargo.lock` part: its exact key is that of the lock that is made for it.
+    """
+    del selection  # the hard key has it; an exact key could one day leave out what the selection cannot reach
+    made = made or skeleton(workspace)
+    parts = [
+        KeyPart("Cargo.lock", lock_value(workspace.lock) if workspace.lock else ""),
+        KeyPart("Cargo.lock choices", _choices(workspace.lock) if workspace.lock else ""),
+    ]
+    real = {package.manifest for package in made.unstubbable}
+    stubs = [version for place, version in made.versions.by_directory.items() if place not in workspace.patches]
+    for path, manifest in made.manifests.items():
+        value = dict(manifest) if path in real else counted(manifest, versions=stubs)
+        parts.append(KeyPart(f"manifest {path}", str(_digest_of_json(value))))
+    if made.verbatim:
+        lines = "\n".join(f"{path} {files.identity(path)}" for path in made.verbatim)
+        parts.append(KeyPart("files by content", str(Digest.of(lines.encode()))))
+    return tuple(parts)
+
+
+def _digest_of_json(value: object) -> Digest:
+    return Digest.of(KeyPart.of_json("", value).value.encode())
+
+
+def lock_value(lock: Lockfile) -> str:
+    """The packages from outside, one `name version source checksum` a line, sorted."""
+    return "\n".join(sorted(package.line for package in lock.external()))
+
+
+def _choices(lock: Lockfile) -> str:
+    """Which of several versions of a package each package depends on: the packages alone do not say that."""
+    references = References(lock)
+    versions: dict[str, set[str]] = {}
+    for package in lock.external():
+        versions.setdefault(package.name, set()).add(package.line)
+    lines: set[str] = set()
+    for package in lock.packages:
+        chosen = [references.resolve(reference) for reference in package.dependencies]
+        who = f"{package.name} {package.version}" if package.external else package.name
+        lines.update(
+            f"{who} -> {named.name} {named.version} {named.source}"
+            for named in chosen
+            if named is not None and named.external and len(versions[named.name]) > 1
+        )
+    return "\n".join(sorted(lines))
+
+
+def explain_lock(old_value: str, new_value: str) -> str:
+    """Two values of the `Cargo.lock` part in words: `+ itoa 1.0.18; ~ bytes 1.10.0 -> 1.12.1; - slab 0.4.9`."""
+    old, new = set(old_value.splitlines()), set(new_value.splitlines())
+    gone, come = _by_name(old - new), _by_name(new - old)
+    words: list[str] = []
+    for name in sorted(gone.keys() | come.keys()):
+        words += _change(name, gone.get(name, []), come.get(name, []))
+    words.sort(key=lambda word: "+~-".index(word[0]))
+    hidden = len(words) - _SHOWN
+    return "; ".join(words[:_SHOWN]) + (f"; and {hidden} more" if hidden > 0 else "")
+
+
+def _by_name(lines: Iterable[str]) -> dict[str, list[list[str]]]:
+    found: dict[str, list[list[str]]] = {}
+    for line in sorted(lines):
+        name, *rest = line.split(" ")
+        found.setdefault(name, []).append(rest)
+    return found
+
+
+def _change(name: str, gone: list[list[str]], come: list[list[str]]) -> list[str]:
+    if len(gone) == len(come) == 1:
+        (before, *old_rest), (after, *new_rest) = gone[0], come[0]
+        if before != after:
+            return [f"~ {name} {before} -> {after}"]
+        what = "source" if old_rest[:1] != new_rest[:1] else "checksum"
+        return [f"~ {name} {after} (another {what})"]
+    return [f"+ {name} {rest[0]}" for rest in come] + [f"- {name} {rest[0]}" for rest in gone]
