@@ -6,9 +6,9 @@ v1.2. Engines before 25 read `manifest.json`, newer ones and registries' tools `
 
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from cache.digest import Digest
 from daemon import tarball
 from daemon.image.blobs import Blobs
 from daemon.image.layer import MTIME, Blob
@@ -19,40 +19,36 @@ _REFERENCE = "org.opencontainers.image.ref.name"
 _CONTAINERD = "io.containerd.image.name"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageBlobs:
-    """What an image is made of."""
+def archive(manifest: Digest, tags: Iterable[str], blobs: Blobs) -> AsyncIterator[bytes]:
+    """The uncompressed tar stream of the image with this manifest, read piece by piece.
 
-    manifest: Blob
-    config: Blob
-    layer: Blob
-
-    def __iter__(self) -> Iterator[Blob]:
-        return iter((self.manifest, self.config, self.layer))
-
-
-def archive(image: ImageBlobs, tags: Iterable[str], blobs: Blobs) -> AsyncIterator[bytes]:
-    """The uncompressed tar stream, read piece by piece; equal images under equal tags give equal bytes.
-
-    `tags` are whole references such as `users:1.2`; none is allowed. `OSError` if a blob is gone.
+    `tags` are whole references such as `users:1.2`; none is allowed. Equal images under equal tags give equal bytes.
+    `OSError` if a blob is gone.
     """
-    return tarball.stream(_members(image, tuple(tags), blobs))
+    return tarball.stream(_members(manifest, tuple(tags), blobs))
 
 
-def _members(image: ImageBlobs, tags: tuple[str, ...], blobs: Blobs) -> Iterator[Member]:
+def _members(digest: Digest, tags: tuple[str, ...], blobs: Blobs) -> Iterator[Member]:
+    content = blobs.path(digest).read_bytes()
+    manifest = json.loads(content)
+    config, layers = _named(manifest["config"]), [_named(layer) for layer in manifest["layers"]]
+    itself = Blob(digest, len(content))
     yield _directory("blobs")
     yield _directory("blobs/sha256")
-    for blob in sorted(set(image), key=lambda one: one.digest):
+    for blob in sorted({itself, config, *layers}, key=lambda one: one.digest):
         yield Member(path=_path(blob), mode=0o644, mtime=MTIME, source=blobs.path(blob.digest), size=blob.size)
-    yield _file("index.json", _index(image, tags))
-    yield _file(
-        "manifest.json", [{"Config": _path(image.config), "RepoTags": list(tags), "Layers": [_path(image.layer)]}]
-    )
+    yield _file("index.json", _index(itself, tags))
+    classic = {"Config": _path(config), "RepoTags": list(tags), "Layers": [_path(layer) for layer in layers]}
+    yield _file("manifest.json", [classic])
     yield _file("oci-layout", {"imageLayoutVersion": "1.0.0"})
 
 
-def _index(image: ImageBlobs, tags: tuple[str, ...]) -> dict[str, Any]:
-    points_at = descriptor(MANIFEST_TYPE, image.manifest)
+def _named(descriptor: dict[str, Any]) -> Blob:
+    return Blob(Digest.parse(descriptor["digest"]), descriptor["size"])
+
+
+def _index(manifest: Blob, tags: tuple[str, ...]) -> dict[str, Any]:
+    points_at = descriptor(MANIFEST_TYPE, manifest)
     named = [{**points_at, "annotations": {_REFERENCE: _version(tag), _CONTAINERD: tag}} for tag in tags]
     return {
         "schemaVersion": 2,

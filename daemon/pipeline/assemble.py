@@ -24,7 +24,6 @@ from daemon.image.elf import Elf, ElfInput, ElfReader
 from daemon.image.image_files import Overlay, elf_magic
 from daemon.image.includes import Inclusion
 from daemon.image.layer import Blob, write_layer
-from daemon.image.layout import ImageBlobs
 from daemon.image.library_source import LibrarySource
 from daemon.image.rootfs import (
     APP,
@@ -57,8 +56,13 @@ class AssembledImage:
     """A runtime image, whole in the store of blobs, not yet in any engine."""
 
     binary: str
-    blobs: ImageBlobs
-    files: tuple[RootFile, ...]
+    manifest: Digest
+    """The image's name in the cache and in comparisons."""
+    config: Digest
+    """The image's ID in a classic engine."""
+    layer: Digest
+    """The layer's diff ID, too."""
+    rootfs: tuple[RootFile, ...]
     """Every entry, sorted by path."""
     listing: Digest
     """The blob with the JSON list of `ContentEntry`."""
@@ -71,34 +75,19 @@ class AssembledImage:
     warnings: tuple[str, ...]
 
     @property
-    def manifest_digest(self) -> Digest:
-        """The image's name in the cache and in comparisons."""
-        return self.blobs.manifest.digest
-
-    @property
-    def image_id(self) -> Digest:
-        """The configuration's digest: the image's ID in a classic engine."""
-        return self.blobs.config.digest
-
-    @property
-    def layer_digest(self) -> Digest:
-        """The layer's digest, and its diff ID."""
-        return self.blobs.layer.digest
-
-    @property
     def contents(self) -> tuple[ContentEntry, ...]:
         """Every entry with the reason for it."""
-        return tuple(file.entry for file in self.files)
+        return tuple(file.entry for file in self.rootfs)
 
     @property
     def size(self) -> int:
         """Bytes of all files together."""
-        return sum(file.size for file in self.files)
+        return sum(file.size for file in self.rootfs)
 
     @property
-    def file_count(self) -> int:
+    def files(self) -> int:
         """Regular files."""
-        return sum(file.kind is EntryKind.FILE for file in self.files)
+        return sum(file.kind is EntryKind.FILE for file in self.rootfs)
 
 
 class Assembler:
@@ -152,12 +141,14 @@ class Assembler:
         rootfs = complete(entries)
         trusted = any(file.path == CERTIFICATES for file in rootfs)
         extra = {"SSL_CERT_FILE": CERTIFICATES} if trusted else {}
-        image_blobs, listing = await asyncio.to_thread(self._write, rootfs, plan, extra)
+        written = await asyncio.to_thread(self._write, rootfs, plan, extra)
         return AssembledImage(
             binary=output.name,
-            blobs=image_blobs,
-            files=rootfs,
-            listing=listing,
+            manifest=written.manifest,
+            config=written.config,
+            layer=written.layer,
+            listing=written.listing,
+            rootfs=rootfs,
             symbols=output.symbols,
             entrypoint=plan.entrypoint,
             user=plan.account.user,
@@ -219,9 +210,7 @@ class Assembler:
             return (), (f"TLS is linked ({why}), and the toolchain image has no CA bundle: {CERTIFICATES} is missing",)
         return (file,), ()
 
-    def _write(
-        self, rootfs: Sequence[RootFile], plan: manifest.ImagePlan, extra: Mapping[str, str]
-    ) -> tuple[ImageBlobs, Digest]:
+    def _write(self, rootfs: Sequence[RootFile], plan: manifest.ImagePlan, extra: Mapping[str, str]) -> "_WrittenBlobs":
         with self._blobs.staging() as staging:
             layer_file = staging / "layer"
             layer = write_layer(rootfs, layer_file)
@@ -236,7 +225,15 @@ class Assembler:
                     listing.digest: staging / "contents",
                 }
             )
-        return ImageBlobs(manifest=image, config=config, layer=layer), listing.digest
+        return _WrittenBlobs(manifest=image.digest, config=config.digest, layer=layer.digest, listing=listing.digest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WrittenBlobs:
+    manifest: Digest
+    config: Digest
+    layer: Digest
+    listing: Digest
 
 
 def _stage(path: Path, content: bytes) -> Blob:

@@ -10,7 +10,7 @@ import json
 import posixpath
 import secrets
 import tarfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +27,7 @@ from daemon.image.elf import ElfInput, ElfReader
 from daemon.image.image_files import ImageFiles, elf_magic
 from daemon.image.rootfs import Origin, RootFile
 from daemon.pipeline.assemble import AssembledImage
+from daemon.toolchains.toolchain import Toolchain
 
 _CHUNK = 1 << 18
 _TAIL = 4096
@@ -62,33 +63,46 @@ class CheckSandboxes(Protocol):
 class Checker:
     """Checks images from their files; reads ELF files with the reader that assembled them, which remembers them."""
 
-    def __init__(self, blobs: Blobs, reader: ElfReader, architecture: Architecture) -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        reader: ElfReader,
+        architecture: Architecture,
+        *,
+        images: CheckImages,
+        sandboxes: CheckSandboxes,
+        limits: Limits,
+    ) -> None:
         self._blobs = blobs
         self._reader = reader
         self._architecture = architecture
+        self._images = images
+        self._sandboxes = sandboxes
+        self._limits = limits
 
-    async def check(self, image: AssembledImage, tree: SourceTree, sysroot_digests: Collection[str]) -> None:
-        """All that can be proved without running anything; `CheckFailed` names everything that is wrong.
-
-        `sysroot_digests` are SHA-256 as hexadecimal digits: the files of the toolchain that must not be shipped.
-        """
+    async def check(self, image: AssembledImage, tree: SourceTree, toolchain: Toolchain) -> None:
+        """All that can be proved without running anything; `CheckFailed` names everything that is wrong."""
         written = await asyncio.to_thread(_written, self._blobs, image)
         wrong = [
             *_differences(image.contents, written),
-            *_from_sources(image.files, tree),
-            *_from_toolchain(image.files, frozenset(sysroot_digests)),
-            *_unexplained(image.files),
+            *_from_sources(image.rootfs, tree),
+            *_from_toolchain(image.rootfs, frozenset(toolchain.facts.sysroot_digests)),
+            *_unexplained(image.rootfs),
             *_entrypoint(image),
             *await self._unresolved(image),
         ]
         if wrong:
             raise CheckFailed(f"{image.binary}: " + "; ".join(wrong), problems=list(wrong))
 
+    async def run(self, image: AssembledImage, command: Sequence[str], labels: Mapping[str, str]) -> None:
+        """`run_check` with this checker's engine and limits."""
+        await run_check(self._images, self._sandboxes, image, command, self._limits, labels=labels)
+
     async def _unresolved(self, image: AssembledImage) -> Sequence[str]:
         """What the loader would not find among the image's own files."""
         # the binary first: its loader says where the loader of the image looks
-        own = [file for file in image.files if file.origin is Origin.BINARY]
-        own += [file for file in image.files if file.origin is Origin.INCLUDED]
+        own = [file for file in image.rootfs if file.origin is Origin.BINARY]
+        own += [file for file in image.rootfs if file.origin is Origin.INCLUDED]
         found = await asyncio.to_thread(elf_magic, own)
         elves = await self._reader.look([ElfInput(digest, source, path) for path, digest, source in found])
         if not elves or elves[0] is None or elves[0].static:
@@ -99,7 +113,7 @@ class Checker:
             if elf is not None and elf.machine == self._architecture.machine and elf.dynamic
         ]
         try:
-            await closure(roots, ImageFiles(image.files), self._reader, self._architecture, "the image")
+            await closure(roots, ImageFiles(image.rootfs), self._reader, self._architecture, "the image")
         except MissingLibrary as missing:
             return (missing.detail,)
         return ()
@@ -118,7 +132,7 @@ class _Written:
 
 def _written(blobs: Blobs, image: AssembledImage) -> Mapping[str, _Written]:
     """The layer that the manifest leads to, read back, every file hashed."""
-    manifest = json.loads(blobs.path(image.manifest_digest).read_bytes())
+    manifest = json.loads(blobs.path(image.manifest).read_bytes())
     config = json.loads(blobs.path(Digest.parse(manifest["config"]["digest"])).read_bytes())
     (layer,) = manifest["layers"]
     path = blobs.path(Digest.parse(layer["digest"]))
@@ -177,7 +191,7 @@ def _unexplained(files: Sequence[RootFile]) -> Iterator[str]:
 
 
 def _entrypoint(image: AssembledImage) -> Iterator[str]:
-    by_path = {file.path: file for file in image.files}
+    by_path = {file.path: file for file in image.rootfs}
     program = image.entrypoint[0]
     if "/" in program:
         wanted = [posixpath.normpath(posixpath.join(image.working_directory, program))]
@@ -217,7 +231,7 @@ async def run_check(
 
     `CheckFailed` with the end of the output for any other exit code; `ImageGone` if the image is not in the engine.
     """
-    reference = str(image.image_id)
+    reference = str(image.config)
     if await images.inspect(reference) is None:
         raise ImageGone(f"{reference} is to be checked and is not in the engine")
     spec = SandboxSpec(
