@@ -92,9 +92,9 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Events of one build, and the build's state at the moment they were read; None: there is no such build."""
+    """Events of one build, and the build's state at the moment they were read."""
 
-    state: str | None
+    state: str
     events: tuple[EventRow, ...]
 
 
@@ -221,14 +221,16 @@ class History(Shelf):
 
         await self._database.write(work)
 
-    async def events(self, build: str, after: int, limit: int) -> EventPage:
-        """The events with the next numbers after one, `limit` at most, together with the build's state."""
+    async def events(self, build: str, after: int, limit: int) -> EventPage | None:
+        """The events with the next numbers after one, `limit` at most; None where there is no such build."""
 
-        def work(tables: Tables) -> EventPage:
+        def work(tables: Tables) -> EventPage | None:
             state = tables.execute("SELECT state FROM builds WHERE id = ?", [build]).fetchone()
+            if state is None:
+                return None
             sql = "SELECT number, at, kind, data FROM events WHERE build = ? AND number > ? ORDER BY number LIMIT ?"
             rows = tables.execute(sql, [build, after, limit])
-            return EventPage(state[0] if state else None, tuple(EventRow(*row) for row in rows))
+            return EventPage(state[0], tuple(EventRow(*row) for row in rows))
 
         return await self._database.read(work)
 

@@ -4,7 +4,10 @@
 crash leaves at most a blob that no row names.
 """
 
+import asyncio
 import secrets
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
@@ -29,22 +32,21 @@ class Store(Trees, Index, Fetched, History):
         self._lock = lock
 
     @classmethod
-    async def open(cls, state_dir: Path, blobs: BlobStore) -> Self:
-        """Take a state directory, making it where there is none.
+    async def open(cls, state_dir: Path, blobs: Callable[[Path], BlobStore] = BlobStore) -> Self:
+        """Take a state directory, making it where there is none; its blobs are under `blobs/`.
 
-        Raises `StateDirInUse`, `StateDirUnusable`, `StoreTooNew`, `StoreDamaged` or `NoSpace`.
+        The blobs are opened here, because opening them removes what is unfinished, and so needs the directory to be
+        held. Raises `StateDirInUse`, `StateDirUnusable`, `StoreTooNew`, `StoreDamaged` or `NoSpace`.
         """
-        lock = StateDirLock(state_dir)
-        try:
+        async with AsyncExitStack() as undo:
+            lock = StateDirLock(state_dir)
+            undo.callback(lock.release)
             database = await Database.open(state_dir / "bloomery.sqlite")
-            try:
-                return cls(database, blobs, lock, await database.write(_instance))
-            except BaseException:
-                await database.close()
-                raise
-        except BaseException:
-            lock.release()
-            raise
+            undo.push_async_callback(database.close)
+            files = await asyncio.to_thread(blobs, state_dir / "blobs")
+            store = cls(database, files, lock, await database.write(_instance))
+            undo.pop_all()
+        return store
 
     async def close(self) -> None:
         """Finish what is being written, and let the state directory go."""

@@ -17,7 +17,7 @@ class Trees(Shelf):
     """Uploaded trees."""
 
     async def put_tree(self, tree: SourceTree) -> None:
-        """Keep a listing. Whether all its blobs are there is another question: the listing door asks it afterwards."""
+        """Keep the listing of a tree whose blobs are all on the disk."""
         row = (str(tree.digest), _encode(tree), time.time())
         await self._database.write(lambda tables: tables.execute("INSERT OR IGNORE INTO trees VALUES (?, ?, ?)", row))
 

@@ -76,10 +76,7 @@ class BuildRecords:
         )
         admission = await self._history.create_build(new, bound, state_event(build, at, BuildState.QUEUED, 0))
         if admission.row is None:
-            raise QueueFull(
-                f"{bound} builds are waiting, which is as many as may ([builds] queue): try again when some are done.",
-                bound=bound,
-            )
+            raise queue_full(bound)
         if admission.verdict is Verdict.MISMATCH:
             raise IdempotencyMismatch(
                 f"The key was used for build {admission.row.id} with another request: choose a new key, or send what "
@@ -128,6 +125,14 @@ class BuildRecords:
     async def counts(self) -> dict[BuildState, int]:
         """How many builds are in each state."""
         return {BuildState(state): number for state, number in (await self._history.count_builds()).items()}
+
+
+def queue_full(bound: int) -> QueueFull:
+    """Refuses a build because so many wait."""
+    return QueueFull(
+        f"{bound} builds are waiting, which is as many as may ([builds] queue): try again when some are done.",
+        bound=bound,
+    )
 
 
 def state_event(build: str, at: float, state: BuildState, attempt: int) -> NewEvent:

@@ -6,7 +6,7 @@ a crash. Followers read the store page by page, so a slow one holds one page and
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -41,8 +41,8 @@ class EventRecords(Protocol):
         """Keep events in their order, all or none, with what they add to their builds' records."""
         ...
 
-    async def events(self, build: str, after: int, limit: int) -> EventPage:
-        """The next events after a number, and the build's state at that moment."""
+    async def events(self, build: str, after: int, limit: int) -> EventPage | None:
+        """The next events after a number, and the build's state at that moment; None for an unknown build."""
         ...
 
 
@@ -86,6 +86,16 @@ class EventLog:
         for follower in self._followers.get(build, ()):
             follower.set()
 
+    async def so_far(self, build: str, after: int = 0) -> AsyncIterator[Event]:
+        """The build's events with numbers above `after` that are written; `UnknownBuild` where there is none."""
+        while True:
+            page = await self._page(build, after)
+            for event in _events(page):
+                after = event.number
+                yield event
+            if len(page.events) < PAGE:
+                return
+
     async def follow(self, build: str, after: int = 0) -> AsyncIterator[Event]:
         """The build's events with numbers above `after`, then those to come; ends after the event of the final state.
 
@@ -96,12 +106,10 @@ class EventLog:
         try:
             while True:
                 news.clear()
-                page = await self._records.events(build, after, PAGE)
-                if page.state is None:
-                    raise UnknownBuild(f"No build has the id {build[:64]!r}: list those there are.", build=build[:64])
-                for row in page.events:
-                    after = row.number
-                    yield Event(number=row.number, at=row.at, kind=EventKind(row.kind), data=_decode(row.data))
+                page = await self._page(build, after)
+                for event in _events(page):
+                    after = event.number
+                    yield event
                 if len(page.events) < PAGE:
                     if BuildState(page.state).final:
                         return
@@ -117,6 +125,12 @@ class EventLog:
             self._writer.cancel()
             await asyncio.wait({self._writer})
         await self.flush()
+
+    async def _page(self, build: str, after: int) -> EventPage:
+        page = await self._records.events(build, after, PAGE)
+        if page is None:
+            raise UnknownBuild(f"No build has the id {build[:64]!r}: list those there are.", build=build[:64])
+        return page
 
     def _wake_writer(self) -> None:
         if len(self._pending) >= BATCH:
@@ -160,3 +174,8 @@ class EventLog:
         self._bytes += sum(len(note.data) for note in notes)
         self._dropped.clear()
         return notes
+
+
+def _events(page: EventPage) -> Iterator[Event]:
+    for row in page.events:
+        yield Event(number=row.number, at=row.at, kind=EventKind(row.kind), data=_decode(row.data))

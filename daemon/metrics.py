@@ -7,12 +7,11 @@ label only where the configuration asks for it, and then of the first hundred pr
 from collections.abc import Mapping
 from enum import StrEnum
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cache.reuse import Rung, WhyNot
 from daemon.builds import Build, BuildState, Outcome, StageName
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 """Buckets of durations: 10 ms to one hour."""
 BYTES = tuple(float(1 << power) for power in range(20, 33))
@@ -132,10 +131,6 @@ class Metrics:
     def retried(self, reason: str) -> None:
         """An attempt at a build is repeated; `reason` is a failure's kind."""
         self._retries.labels(reason).inc()
-
-    def exposition(self) -> bytes:
-        """All of it in Prometheus's text format, version 0.0.4."""
-        return generate_latest(self._registry)
 
     def _reused(self, outcome: Outcome) -> None:
         report = outcome.reuse

@@ -21,7 +21,7 @@ import structlog
 from cache.errors import Blame, Failure
 from cache.history import BuildChange
 from daemon.build_progress import BuildProgress
-from daemon.build_records import BuildRecords, encoded
+from daemon.build_records import Accepted, BuildRecords, encoded, queue_full
 from daemon.builds import Build, BuildFailure, BuildRequest, BuildState, Outcome
 from daemon.config import BuildSettings
 from daemon.errors import Draining, Interrupted, NoToolchain
@@ -96,11 +96,6 @@ class Scheduler:
         self._accepting = False
         self._log = structlog.get_logger()
 
-    @property
-    def accepting(self) -> bool:
-        """Whether new builds are taken; false before `start` and from `drain` on."""
-        return self._accepting
-
     async def start(self) -> None:
         """Take up the queue as the last daemon left it, and begin to work."""
         for build in await self._records.running():
@@ -118,13 +113,18 @@ class Scheduler:
         self._accepting = True
         self._fill()
 
-    async def submit(self, request: BuildRequest, idempotency_key: str | None) -> Build:
+    async def require_open(self) -> None:
+        """Raise `Draining` or `QueueFull` where `submit` would, so that nothing is uploaded in vain."""
+        self._require_accepting()
+        if len(self._queue) >= self._settings.queue:
+            raise queue_full(self._settings.queue)
+
+    async def submit(self, request: BuildRequest, idempotency_key: str | None) -> Accepted:
         """Accept a request; it is in the store, and may run already, when this returns.
 
         Raises `Draining`, `QueueFull` or `IdempotencyMismatch`. A known idempotency key returns its build as it is.
         """
-        if not self._accepting:
-            raise Draining("The daemon is going down and takes no builds: send it again when it is back.")
+        self._require_accepting()
         # A client that goes away in the middle must not leave a build that is in the store and not in the queue.
         return await self._uninterrupted(self._accept(request, idempotency_key))
 
@@ -143,7 +143,11 @@ class Scheduler:
                 await asyncio.wait(late)
         await self._events.flush()
 
-    async def _accept(self, request: BuildRequest, idempotency_key: str | None) -> Build:
+    def _require_accepting(self) -> None:
+        if not self._accepting:
+            raise Draining("The daemon is starting or going down and takes no builds: send it again in a moment.")
+
+    async def _accept(self, request: BuildRequest, idempotency_key: str | None) -> Accepted:
         accepted = await self._records.create(
             secrets.token_hex(8),
             request,
@@ -155,7 +159,7 @@ class Scheduler:
             self._metrics.build_moved(None, BuildState.QUEUED)
             self._queue.append(accepted.build.id)
             self._fill()
-        return accepted.build
+        return accepted
 
     async def _cancel(self, name: str) -> Build:
         while True:
