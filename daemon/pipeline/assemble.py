@@ -56,11 +56,11 @@ class AssembledImage:
     """A runtime image, whole in the store of blobs, not yet in any engine."""
 
     binary: str
-    manifest: Digest
+    manifest_digest: Digest
     """The image's name in the cache and in comparisons."""
-    config: Digest
-    """The image's ID in a classic engine."""
-    layer: Digest
+    image_id: Digest
+    """The configuration's digest: the image's ID in a classic engine."""
+    layer_digest: Digest
     """The layer's diff ID, too."""
     rootfs: tuple[RootFile, ...]
     """Every entry, sorted by path."""
@@ -85,7 +85,7 @@ class AssembledImage:
         return sum(file.size for file in self.rootfs)
 
     @property
-    def files(self) -> int:
+    def file_count(self) -> int:
         """Regular files."""
         return sum(file.kind is EntryKind.FILE for file in self.rootfs)
 
@@ -144,9 +144,9 @@ class Assembler:
         written = await asyncio.to_thread(self._write, rootfs, plan, extra)
         return AssembledImage(
             binary=output.name,
-            manifest=written.manifest,
-            config=written.config,
-            layer=written.layer,
+            manifest_digest=written.manifest,
+            image_id=written.config,
+            layer_digest=written.layer,
             listing=written.listing,
             rootfs=rootfs,
             symbols=output.symbols,

@@ -10,7 +10,7 @@ import json
 import posixpath
 import secrets
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -27,7 +27,6 @@ from daemon.image.elf import ElfInput, ElfReader
 from daemon.image.image_files import ImageFiles, elf_magic
 from daemon.image.rootfs import Origin, RootFile
 from daemon.pipeline.assemble import AssembledImage
-from daemon.toolchains.toolchain import Toolchain
 
 _CHUNK = 1 << 18
 _TAIL = 4096
@@ -68,35 +67,27 @@ class Checker:
         blobs: Blobs,
         reader: ElfReader,
         architecture: Architecture,
-        *,
-        images: CheckImages,
-        sandboxes: CheckSandboxes,
-        limits: Limits,
     ) -> None:
         self._blobs = blobs
         self._reader = reader
         self._architecture = architecture
-        self._images = images
-        self._sandboxes = sandboxes
-        self._limits = limits
 
-    async def check(self, image: AssembledImage, tree: SourceTree, toolchain: Toolchain) -> None:
-        """All that can be proved without running anything; `CheckFailed` names everything that is wrong."""
+    async def check(self, image: AssembledImage, tree: SourceTree, sysroot_digests: Collection[str]) -> None:
+        """All that can be proved without running anything; `CheckFailed` names everything that is wrong.
+
+        `sysroot_digests` are SHA-256 as hexadecimal digits: the files of the toolchain that must not be shipped.
+        """
         written = await asyncio.to_thread(_written, self._blobs, image)
         wrong = [
             *_differences(image.contents, written),
             *_from_sources(image.rootfs, tree),
-            *_from_toolchain(image.rootfs, frozenset(toolchain.facts.sysroot_digests)),
+            *_from_toolchain(image.rootfs, frozenset(sysroot_digests)),
             *_unexplained(image.rootfs),
             *_entrypoint(image),
             *await self._unresolved(image),
         ]
         if wrong:
             raise CheckFailed(f"{image.binary}: " + "; ".join(wrong), problems=list(wrong))
-
-    async def run(self, image: AssembledImage, command: Sequence[str], labels: Mapping[str, str]) -> None:
-        """`run_check` with this checker's engine and limits."""
-        await run_check(self._images, self._sandboxes, image, command, self._limits, labels=labels)
 
     async def _unresolved(self, image: AssembledImage) -> Sequence[str]:
         """What the loader would not find among the image's own files."""
@@ -132,7 +123,7 @@ class _Written:
 
 def _written(blobs: Blobs, image: AssembledImage) -> Mapping[str, _Written]:
     """The layer that the manifest leads to, read back, every file hashed."""
-    manifest = json.loads(blobs.path(image.manifest).read_bytes())
+    manifest = json.loads(blobs.path(image.manifest_digest).read_bytes())
     config = json.loads(blobs.path(Digest.parse(manifest["config"]["digest"])).read_bytes())
     (layer,) = manifest["layers"]
     path = blobs.path(Digest.parse(layer["digest"]))
@@ -231,7 +222,7 @@ async def run_check(
 
     `CheckFailed` with the end of the output for any other exit code; `ImageGone` if the image is not in the engine.
     """
-    reference = str(image.config)
+    reference = str(image.image_id)
     if await images.inspect(reference) is None:
         raise ImageGone(f"{reference} is to be checked and is not in the engine")
     spec = SandboxSpec(
