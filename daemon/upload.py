@@ -79,11 +79,11 @@ class Intake:
         digests = [entry.digest for entry in tree.files() if entry.digest]
         if missing := await asyncio.to_thread(self._blobs.missing, digests):
             return Missing(tree.digest, missing)
-        if (kept := await self._trees.tree(tree.digest)) is not None:
-            return kept
-        await _to_its_end(self._settle, tree)
-        await self._trees.put_tree(tree)
-        return tree
+        kept = await self._trees.tree(tree.digest)
+        await _to_its_end(self._settle, tree if kept is None else kept)
+        if kept is None:
+            await self._trees.put_tree(tree)
+        return tree if kept is None else kept
 
     async def blob(self, digest: Digest, body: AsyncIterator[bytes], limit: int | None = None) -> None:
         """Take one blob, to be kept once a listing names it.
