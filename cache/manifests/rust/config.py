@@ -1,4 +1,4 @@
-"""`.cargo/config.toml` by allow-list: what of a project's cargo configuration is honoured, and in which words the rest is not.
+"""`.cargo/config.toml` by allow-list: what of it is honoured, and how the rest is named.
 
 Nothing of it may run a program of the source's choice or lead a build out of its constant paths, and whatever changes
 what is compiled is either honoured, and part of the key, or refused. The daemon writes the configuration itself.
@@ -98,7 +98,7 @@ def _table(files: SourceFiles, directory: str) -> Table | None:
 
 
 def _merge(outer: dict[str, Any], inner: dict[str, Any]) -> dict[str, Any]:
-    """Cargo's merge: tables key by key, lists joined with the nearer file's items last, else the nearer file's value."""
+    """Cargo's merge: tables by key, lists joined with the nearer file's items last, else the nearer file's value."""
     merged = dict(outer)
     for key, value in inner.items():
         known = merged.get(key)

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from cache.manifests.rust.document import Table
@@ -54,29 +54,25 @@ class Reading:
 
     def values(self) -> dict[str, Any]:
         """The settings that are honoured; one that is refused raises `UnsupportedSetting`."""
+        readers: dict[str, Callable[[Table], dict[str, Any]]] = {
+            "build": self._build,
+            "target": self._targets,
+            "profile": lambda table: dict(table.values),
+            "env": self._environment,
+            "registries": self._registries,
+            "registry": lambda table: self._only(table, ("default",)),
+            "source": self._sources,
+        }
         found: dict[str, Any] = {}
         for key in self._table:
             if key in _REFUSED:
-                self._table.fail(f"`{key}` is not supported: {_REFUSED[key]}", key)
-            match key:
-                case "build":
-                    found[key] = self._build(self._inner(self._table, key))
-                case "target":
-                    found[key] = self._targets(self._inner(self._table, key))
-                case "profile":
-                    found[key] = dict(self._inner(self._table, key).values)
-                case "env":
-                    found[key] = self._environment(self._inner(self._table, key))
-                case "registries":
-                    found[key] = self._registries(self._inner(self._table, key))
-                case "registry":
-                    found[key] = self._only(self._inner(self._table, key), ("default",))
-                case "source":
-                    found[key] = self._sources(self._inner(self._table, key))
-                case _ if key in _QUIET:
-                    self._ignored.append(key)
-                case _:
-                    self._left_out[key] = "it is not among the settings that are honoured"
+                raise self._table.failure(f"`{key}` is not supported: {_REFUSED[key]}", key)
+            if key in readers:
+                found[key] = readers[key](self._inner(self._table, key))
+            elif key in _QUIET:
+                self._ignored.append(key)
+            else:
+                self._left_out[key] = "it is not among the settings that are honoured"
         return {key: value for key, value in found.items() if value}
 
     def _inner(self, table: Table, key: str) -> Table:
@@ -102,7 +98,7 @@ class Reading:
         found: dict[str, Any] = {}
         for key in table:
             if key in _BUILD_REFUSED:
-                table.fail(f"`{table.path(key)}` is not supported: {_BUILD_REFUSED[key]}", key)
+                raise table.failure(f"`{table.path(key)}` is not supported: {_BUILD_REFUSED[key]}", key)
             if key == "rustflags":
                 found[key] = self._flags(table, key)
             elif key == "target":
@@ -117,13 +113,13 @@ class Reading:
         value = table.values["target"]
         triples = [value] if isinstance(value, str) else list(table.texts("target") or ())
         if len(triples) != 1:
-            table.fail("`build.target` must name one target: several give no single binary", "target")
+            raise table.failure("`build.target` must name one target: several give no single binary", "target")
         (triple,) = triples
         if not triple.endswith(".json"):
             return triple
         path = join(self._place, triple)
         if path is None or path not in self._layout.files:
-            table.fail(f"the target specification `{triple}` is not in the source tree", "target")
+            raise table.failure(f"the target specification `{triple}` is not in the source tree", "target")
         self.named.add(path)
         return posixpath.join(self._work, path)
 
@@ -177,7 +173,7 @@ class Reading:
             detail = self._inner(table, name)
             value = detail.text("value")
             if value is None:
-                detail.fail("missing field `value`")
+                raise detail.failure("missing field `value`")
             if detail.flag("relative"):
                 value = self._relative(detail, value)
             found[name] = {"value": value, "force": True} if detail.flag("force") else value
@@ -186,7 +182,7 @@ class Reading:
     def _relative(self, detail: Table, value: str) -> str:
         path = join(self._place, value)
         if path is None:
-            detail.fail(f"the path `{value}` leaves the source tree", "value")
+            raise detail.failure(f"the path `{value}` leaves the source tree", "value")
         if path in self._layout.files:
             self.named.add(path)
         elif self._layout.is_directory(path) and path and not self._holds_packages(path):
@@ -212,7 +208,7 @@ class Reading:
                 if key in kept:
                     path = join(self._place, kept[key])
                     if not path:
-                        table.fail(f"the path `{kept[key]}` is not inside the source tree", key)
+                        raise table.failure(f"the path `{kept[key]}` is not inside the source tree", key)
                     self.local_sources.add(path)
                     kept[key] = posixpath.join(self._work, path)
             found[name] = kept

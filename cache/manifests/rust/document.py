@@ -3,12 +3,12 @@
 The words are cargo's, so that a message here and one of cargo's own about the same manifest read alike.
 """
 
-import datetime
+import datetime as dt
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from cache.errors import Failure
 from cache.manifests.rust.errors import BadManifest
@@ -67,29 +67,29 @@ class Table:
         keys = (*self.where, key) if key else self.where
         return ".".join(part if _SIMPLE_KEY.fullmatch(part) else f'"{part}"' for part in keys)
 
-    def fail(self, words: str, key: str = "") -> NoReturn:
-        """Raise the file's failure about this table, or one key of it."""
+    def failure(self, words: str, key: str = "") -> Failure:
+        """The file's failure about this table, or one key of it."""
         field = self.path(key)
         at = f" (in `{field}`)" if field else ""
-        raise self.cause(f"{self.file}: {words}{at}", file=self.file, field=field)
+        return self.cause(f"{self.file}: {words}{at}", file=self.file, field=field)
 
-    def wrong(self, key: str, expected: str) -> NoReturn:
-        """Raise that a value has not the expected type."""
-        self.fail(f"invalid type: {described(self.values[key])}, expected {expected}", key)
+    def wrong_type(self, key: str, expected: str) -> Failure:
+        """The failure that a value has not the expected type."""
+        return self.failure(f"invalid type: {described(self.values[key])}, expected {expected}", key)
 
     def text(self, key: str) -> str | None:
         """A string, or None where there is none."""
         value = self.values.get(key)
         if value is None or isinstance(value, str):
             return value
-        self.wrong(key, "a string")
+        raise self.wrong_type(key, "a string")
 
     def flag(self, key: str) -> bool | None:
         """A boolean, or None where there is none."""
         value = self.values.get(key)
         if value is None or isinstance(value, bool):
             return value
-        self.wrong(key, "a boolean")
+        raise self.wrong_type(key, "a boolean")
 
     def texts(self, key: str) -> tuple[str, ...] | None:
         """A list of strings, or None where there is none."""
@@ -98,7 +98,7 @@ class Table:
             return None
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
-        self.wrong(key, "a list of strings")
+        raise self.wrong_type(key, "a list of strings")
 
     def table(self, key: str) -> "Table | None":
         """A table, or None where there is none."""
@@ -107,7 +107,7 @@ class Table:
             return None
         if isinstance(value, dict):
             return Table(self.file, (*self.where, key), value, self.cause)
-        self.wrong(key, "a table")
+        raise self.wrong_type(key, "a table")
 
     def tables(self, key: str) -> "tuple[Table, ...] | None":
         """A list of tables, or None where there is none."""
@@ -116,7 +116,7 @@ class Table:
             return None
         if isinstance(value, list) and all(isinstance(item, dict) for item in value):
             return tuple(Table(self.file, (*self.where, key), item, self.cause) for item in value)
-        self.wrong(key, "a list of tables")
+        raise self.wrong_type(key, "a list of tables")
 
     def inherits(self, key: str) -> bool:
         """Whether the value is `{ workspace = true }`."""
@@ -128,18 +128,19 @@ def described(value: object) -> str:
     """A TOML value in cargo's words, such as ``integer `1` ``."""
     match value:
         case bool():
-            return f"boolean `{str(value).lower()}`"
+            words = f"boolean `{str(value).lower()}`"
         case int():
-            return f"integer `{value}`"
+            words = f"integer `{value}`"
         case float():
-            return f"floating point `{value}`"
+            words = f"floating point `{value}`"
         case str():
-            return f'string "{value[:100]}"'
+            words = f'string "{value[:100]}"'
         case list():
-            return "sequence"
+            words = "sequence"
         case dict():
-            return "map"
-        case datetime.datetime() | datetime.date() | datetime.time():
-            return "datetime"
+            words = "map"
+        case dt.datetime() | dt.date() | dt.time():
+            words = "datetime"
         case _:
-            return type(value).__name__
+            words = type(value).__name__
+    return words

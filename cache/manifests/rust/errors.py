@@ -12,7 +12,7 @@ class NoManifest(Failure):
 
 
 class BadManifest(Failure):
-    """A manifest or lock cannot be read, or says what cargo would refuse; `evidence` has `file` and, if known, `line`."""
+    """A manifest or lock cannot be read, or says what cargo refuses; `evidence` has `file`, and `line` if known."""
 
     kind = "bad_manifest"
     title = "A manifest cannot be read"
@@ -28,7 +28,7 @@ class LockMismatch(Failure):
 
 
 class UnsupportedSetting(Failure):
-    """The project's cargo configuration or toolchain file sets what would change the build in a way that is not offered."""
+    """Cargo configuration or toolchain file ask for what changes the build in a way that is not offered."""
 
     kind = "unsupported_setting"
     title = "A setting of the project is not supported"

@@ -37,7 +37,7 @@ class Inheritance:
         if table is None or key not in table:
             where = f"workspace.{section}.{key}"
             at = self.root.file if self.root else "any workspace root"
-            asker.fail(f"error inheriting `{key}`: `{where}` was not defined in {at}", key)
+            raise asker.failure(f"error inheriting `{key}`: `{where}` was not defined in {at}", key)
         return table
 
     def dependencies(self, manifest: Table, directory: str) -> Iterator[Dependency]:
@@ -66,12 +66,14 @@ class Inheritance:
             return Dependency(name=name, package=name, kind=kind, optional=optional)
         if not isinstance(table.values[name], dict):
             what = described(table.values[name])
-            table.fail(f'invalid type: {what}, expected a version such as "0.9.8" or a detailed dependency', name)
+            raise table.failure(
+                f'invalid type: {what}, expected a version such as "0.9.8" or a detailed dependency', name
+            )
         detail = table.table(name)
         assert detail is not None
         if not any(key in detail for key in ("version", "path", "git")):
             words = "specified without providing a local path, Git repository, version, or workspace dependency to use"
-            detail.fail(f"dependency ({name}) {words}")
+            raise detail.failure(f"dependency ({name}) {words}")
         package = detail.text("package") or name
         optional = optional or bool(detail.flag("optional"))
         path = detail.text("path")

@@ -1,8 +1,8 @@
 """`Cargo.lock`, read in every version that cargo has written (1 to 4), and written again as cargo would.
 
-The format is cargo's `resolver/encode.rs`: a package without a source is one of the tree; a dependency names a package by
-name, by version where the name alone is not unique, and by source where that is not enough either. Version 1 always
-names all three and keeps checksums in `[metadata]`.
+The format is that of cargo's `resolver/encode.rs`: a package without a source is one of the tree; a dependency names a
+package by name, by version where the name alone is not unique, and by source where that is not enough either. Version 1
+always names all three and keeps checksums in `[metadata]`.
 """
 
 import json
@@ -45,7 +45,7 @@ class LockedPackage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitSource:
-    """A git repository that a lock names: `revision` is the commit, `reference` how it was asked for (`branch=main`)."""
+    """A git repository of a lock: `revision` is the commit, `reference` how it was asked for (`branch=main`)."""
 
     url: str
     revision: str
@@ -85,7 +85,7 @@ def read_lock(file: str, content: bytes) -> Lockfile:
     table = parse(file, content)
     version = table.values.get("version")
     if version is not None and (not isinstance(version, int) or not 1 <= version <= _NEWEST):
-        table.fail(
+        raise table.failure(
             f"lock file version `{version}` was found, but only versions up to {_NEWEST} are understood", "version"
         )
     entries = list(table.tables("package") or ())
@@ -97,7 +97,7 @@ def read_lock(file: str, content: bytes) -> Lockfile:
     packages = tuple(_package(entry, checksums) for entry in entries)
     for (name, *_), count in Counter((p.name, p.version, p.source) for p in packages).items():
         if count > 1:
-            table.fail(f"package `{name}` is specified twice in the lockfile", "package")
+            raise table.failure(f"package `{name}` is specified twice in the lockfile", "package")
     patch = table.table("patch")
     unused = tuple(_package(entry, {}) for entry in (patch.tables("unused") if patch else None) or ())
     modern = version or (2 if any(package.checksum for package in packages) and not checksums else 1)
@@ -109,12 +109,12 @@ def read_lock(file: str, content: bytes) -> Lockfile:
 def _package(entry: Table, checksums: dict[str, str]) -> LockedPackage:
     name, version, source = entry.text("name"), entry.text("version"), entry.text("source")
     if name is None or version is None:
-        entry.fail(f"missing field `{'name' if name is None else 'version'}`")
+        raise entry.failure(f"missing field `{'name' if name is None else 'version'}`")
     checksum = entry.text("checksum") or checksums.get(f"{name} {version} ({_without_revision(source)})")
     dependencies = entry.texts("dependencies") or ()
     for reference in dependencies:
         if not _REFERENCE.fullmatch(reference):
-            entry.fail(f"invalid serialized PackageId `{reference[:200]}`", "dependencies")
+            raise entry.failure(f"invalid serialized PackageId `{reference[:200]}`", "dependencies")
     return LockedPackage(
         name=name,
         version=version,

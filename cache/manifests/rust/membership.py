@@ -1,7 +1,7 @@
 """Which packages of a tree make up one workspace: its root, its members, and the path packages beside them.
 
-The algorithm is cargo's `Workspace::find_members`: members by pattern, then every path dependency below the root, unless
-excluded; a path dependency elsewhere belongs if its own search for a root leads here.
+The algorithm is cargo's `Workspace::find_members`: members by pattern, then every path dependency below the root,
+unless excluded; a path dependency elsewhere belongs if its own search for a root leads here.
 """
 
 import posixpath
@@ -93,12 +93,12 @@ class Membership:
             return None
         found = join(directory, pointer.removesuffix("/" + _MANIFEST))
         if found is None:
-            package.fail(
+            raise package.failure(
                 f"the workspace root `{pointer}` is outside the source tree: send a directory that holds both",
                 "workspace",
             )
         if not self._has_manifest(found) or "workspace" not in self._manifest(found):
-            package.fail(
+            raise package.failure(
                 f"`package.workspace` points to `{pointer}`, which is no manifest with [workspace]", "workspace"
             )
         return found
@@ -113,14 +113,14 @@ class Membership:
         workspace = self.document.table("workspace")
         if not has_workspace or workspace is None:
             if package_table(self.document) is None:
-                self.document.fail("manifest is missing either a `[package]` or a `[workspace]`")
+                raise self.document.failure("manifest is missing either a `[package]` or a `[workspace]`")
             self._members.add(self.root)
             return
         for pattern in workspace.texts("members") or ():
             for place in self._expanded(workspace, pattern, "members"):
                 if not self._has_manifest(place):
                     words = f"failed to load manifest for workspace member `{place}`: there is no {_MANIFEST}"
-                    workspace.fail(f"{words} (referenced by `{pattern}`)", "members")
+                    raise workspace.failure(f"{words} (referenced by `{pattern}`)", "members")
                 self._add(workspace, place, is_dependency=False)
         self._add(workspace, self.root, is_dependency=False)
         if self._directory not in self._members:
@@ -130,7 +130,9 @@ class Membership:
     def _expanded(self, workspace: Table, pattern: str, key: str) -> tuple[str, ...]:
         place = join(self.root, pattern)
         if place is None:
-            workspace.fail(f"the member `{pattern}` is outside the source tree: send a directory that holds it", key)
+            raise workspace.failure(
+                f"the member `{pattern}` is outside the source tree: send a directory that holds it", key
+            )
         return self._layout.match(place) if place else ("",)
 
     def _add(self, workspace: Table, first: str, *, is_dependency: bool) -> None:
@@ -153,15 +155,15 @@ class Membership:
         words = f"failed to load manifest for dependency `{dependency.name}`"
         if dependency.directory is None:
             advice = "send a directory that holds both, and name the project's directory within it"
-            package.document.fail(f"{words}: `{dependency.leaves}` is outside the source tree: {advice}")
+            raise package.document.failure(f"{words}: `{dependency.leaves}` is outside the source tree: {advice}")
         if not self._has_manifest(dependency.directory):
-            package.document.fail(f"{words}: there is no {posixpath.join(dependency.directory, _MANIFEST)}")
+            raise package.document.failure(f"{words}: there is no {posixpath.join(dependency.directory, _MANIFEST)}")
         return dependency.directory
 
     def _believes_otherwise(self) -> None:
         current = self._manifest(self._directory)
         path = relative(self._directory, self.root)
-        current.fail(
+        raise current.failure(
             "current package believes it's in a workspace when it's not: "
             f"add `{path}` to `workspace.members` of {self.document.file}, or to `workspace.exclude`, "
             "or add an empty `[workspace]` table to the package's manifest",
@@ -171,12 +173,14 @@ class Membership:
         for place in sorted(self._members - {self.root}):
             manifest = self._manifest(place)
             if "workspace" in manifest:
-                manifest.fail(f"multiple workspace roots found in the same workspace: {self.document.file} is another")
+                raise manifest.failure(
+                    f"multiple workspace roots found in the same workspace: {self.document.file} is another"
+                )
             root = self._root_of(place)
             if root != self.root:
                 actual = "none" if root is None else posixpath.join(root, _MANIFEST)
                 words = f"is a member of the wrong workspace: expected {self.document.file}, found {actual}"
-                manifest.fail(f"package `{place}` {words}")
+                raise manifest.failure(f"package `{place}` {words}")
 
     def _unique_names(self) -> None:
         known: dict[str, Package] = {}
@@ -184,7 +188,7 @@ class Membership:
             other = known.setdefault(member.name, member)
             if other is not member:
                 places = f"{other.manifest} and {member.manifest}"
-                self.document.fail(f"two packages named `{member.name}` in this workspace: {places}")
+                raise self.document.failure(f"two packages named `{member.name}` in this workspace: {places}")
 
     def default_members(self) -> tuple[Package, ...]:
         """What cargo would build from the directory: that package, or the root's default members."""
@@ -214,9 +218,9 @@ class Membership:
                     continue
                 place = join(self.root, path)
                 if place is None:
-                    detail.fail(f"the path `{path}` is outside the source tree", "path")
+                    raise detail.failure(f"the path `{path}` is outside the source tree", "path")
                 if not self._has_manifest(place):
-                    detail.fail(f"there is no {posixpath.join(place, _MANIFEST)}", "path")
+                    raise detail.failure(f"there is no {posixpath.join(place, _MANIFEST)}", "path")
                 yield place
 
     def _beside(self) -> set[str]:

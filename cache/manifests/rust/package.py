@@ -1,4 +1,4 @@
-"""Cargo's words as values: a package, its targets and its dependencies, as its manifest and the layout of its files say."""
+"""Cargo's words as values: a package, its targets and its dependencies."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -43,7 +43,7 @@ class DependencyKind(StrEnum):
 class Dependency:
     """One line of a dependency table, inheritance resolved.
 
-    `name` is the key, `package` what it stands for; `directory` is a path dependency's, of the tree, and None for others.
+    `name` is the key, `package` what it stands for; `directory` is a path dependency's, of the tree; others have None.
     `leaves` is the path as written where it leads out of the tree.
     """
 

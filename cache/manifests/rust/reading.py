@@ -27,24 +27,24 @@ def read_package(manifest: Table, directory: str, inheritance: Inheritance, layo
     """Read a manifest that has a `[package]`; what cargo would refuse raises `BadManifest`."""
     package = package_table(manifest)
     if package is None:
-        manifest.fail("manifest is missing either a `[package]` or a `[workspace]`")
+        raise manifest.failure("manifest is missing either a `[package]` or a `[workspace]`")
     name = package.text("name")
     if name is None:
-        package.fail("missing field `name`")
+        raise package.failure("missing field `name`")
     if not _NAME.fullmatch(name):
-        package.fail(f"invalid character or empty package name: `{name[:100]}`", "name")
+        raise package.failure(f"invalid character or empty package name: `{name[:100]}`", "name")
     version = inheritance.text(package, "version") or "0.0.0"
     if not _VERSION.fullmatch(version):
-        package.fail(f"`{version[:100]}` is no semantic version, such as `1.2.3`", "version")
+        raise package.failure(f"`{version[:100]}` is no semantic version, such as `1.2.3`", "version")
     edition = inheritance.text(package, "edition") or "2015"
-    targets = Targets(manifest, package, name, directory, edition, layout)
+    targets = Targets(manifest, package, name=name, directory=directory, edition=edition, layout=layout)
     library = targets.library()
     binaries = targets.binaries(has_library=library is not None)
     if library is None and not binaries and not targets.has_others():
-        manifest.fail(_NO_TARGETS)
+        raise manifest.failure(_NO_TARGETS)
     default_run = package.text("default-run")
     if default_run is not None and default_run not in {binary.name for binary in binaries}:
-        package.fail(f"default-run target `{default_run}` not found", "default-run")
+        raise package.failure(f"default-run target `{default_run}` not found", "default-run")
     dependencies = tuple(inheritance.dependencies(manifest, directory))
     optional = {dependency.name for dependency in dependencies if dependency.optional}
     return Package(

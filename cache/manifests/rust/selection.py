@@ -20,7 +20,7 @@ DEFAULT_PROFILE = "release"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What to build. `features` may be `package/feature`; `manifest` is for cargo where only that makes features count."""
+    """What to build. `features` may be `package/feature`; `manifest` is set where only that makes features count."""
 
     binaries: tuple[Binary, ...]
     features: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ def select(
     packages = [member for member in workspace.members if member.name in names]
     wanted = tuple(sorted({name for feature in features for name in feature.replace(",", " ").split()}))
     for feature in wanted:
-        _check_feature(workspace, packages, feature)
+        _check_feature(packages, feature)
     for binary in chosen:
         package = next(package for package in packages if package.name == binary.package)
         _check_required(package, binary, wanted, default_features=default_features)
@@ -132,8 +132,8 @@ def _check_profile(workspace: Workspace, profile: str) -> None:
         raise UnknownProfile(f"no profile `{profile}`: there are {', '.join(known)}", profiles=[*known])
 
 
-def _check_feature(workspace: Workspace, packages: list[Package], feature: str) -> None:
-    """A feature counts if one selected package has it; what a dependency has, in `dependency/feature`, is cargo's to say."""
+def _check_feature(packages: list[Package], feature: str) -> None:
+    """A feature counts if one selected package has it; of `dependency/feature` only the dependency is checked."""
     owner, slash, name = feature.partition("/")
     owners = [package for package in packages if package.name == owner]
     if slash and not owners:

@@ -21,7 +21,14 @@ class Targets:
     """The targets of one package in its directory."""
 
     def __init__(
-        self, manifest: Table, package: Table, name: str, directory: str, edition: str, layout: Layout
+        self,
+        manifest: Table,
+        package: Table,
+        *,
+        name: str,
+        directory: str,
+        edition: str,
+        layout: Layout,
     ) -> None:
         self._manifest = manifest
         self._package = package
@@ -41,11 +48,11 @@ class Targets:
             return Library(name=self._name.replace("-", "_"), path=self._at(self._manifest, inferred))
         name = table.text("name")
         if name is not None and "-" in name:
-            table.fail(f"library target names cannot contain hyphens: {name}", "name")
+            raise table.failure(f"library target names cannot contain hyphens: {name}", "name")
         name = name or self._name.replace("-", "_")
         path = table.text("path") or inferred or self._old_library(name)
         if path is None:
-            table.fail(f"can't find library `{name}`, rename file to `src/lib.rs` or specify lib.path")
+            raise table.failure(f"can't find library `{name}`, rename file to `src/lib.rs` or specify lib.path")
         kinds = next((table.texts(key) for key in ("crate-type", "crate_type") if key in table), None) or ()
         flags = [table.flag(key) for key in ("proc-macro", "proc_macro") if key in table]
         return Library(
@@ -81,21 +88,21 @@ class Targets:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             words = f"found duplicate binary name {twice[0]}, but all binary targets must have a unique name"
-            self._manifest.fail(words, "bin")
+            raise self._manifest.failure(words, "bin")
 
     def _declared(self, table: Table, inferred: Sequence[tuple[str, str]], *, has_library: bool) -> Binary:
         name = table.text("name")
         if not name or not name.strip():
-            table.fail("binary target bin.name is required")
+            raise table.failure("binary target bin.name is required")
         path = table.text("path")
         if path is None:
             matching = [where for known, where in inferred if known == name]
             path = matching[0] if len(matching) == 1 else self._old_binary(name, has_library=has_library)
             if path is None and matching:
                 places = "` and `".join(matching)
-                table.fail(f"cannot infer path for `{name}` bin: multiple target files found at `{places}`")
+                raise table.failure(f"cannot infer path for `{name}` bin: multiple target files found at `{places}`")
             if path is None:
-                table.fail(
+                raise table.failure(
                     f"can't find `{name}` bin at `src/bin/{name}.rs` or `src/bin/{name}/main.rs`. "
                     "Please specify bin.path if you want to use a non-default path",
                 )
@@ -125,7 +132,7 @@ class Targets:
             case [str(path), *_]:
                 return self._at(self._package, path)
             case _:
-                self._package.wrong("build", "a boolean or a string")
+                raise self._package.wrong_type("build", "a boolean or a string")
 
     def has_others(self) -> bool:
         """Whether there is any example, test or benchmark: without other targets they make the manifest valid."""
@@ -158,5 +165,5 @@ class Targets:
     def _at(self, table: Table, path: str) -> str:
         found = join(self._directory, path)
         if found is None:
-            table.fail(f"the path `{path}` leaves the source tree")
+            raise table.failure(f"the path `{path}` leaves the source tree")
         return found

@@ -27,7 +27,7 @@ def _read(file: str, content: bytes) -> tuple[str | None, tuple[str, ...]]:
     if toolchain is None:
         return None, (f"{file} has no [toolchain] and is ignored",)
     if "path" in toolchain:
-        toolchain.fail("a toolchain from a path of the source is not used: name a channel instead", "path")
+        raise toolchain.failure("a toolchain from a path of the source is not used: name a channel instead", "path")
     ignored = [key for key in _IGNORED if key in toolchain]
     notes = (f"{file}: {', '.join(ignored)} ignored: the toolchain image has what it has",) if ignored else ()
     channel = toolchain.text("channel")
@@ -38,6 +38,6 @@ def _channel(file: str, channel: str, table: Table | None = None) -> str:
     if not channel or "/" in channel or any(sign.isspace() for sign in channel):
         words = f"`{channel[:100]}` is no toolchain channel such as `stable`, `1.95` or `nightly`"
         if table is not None:
-            table.fail(words, "channel")
+            raise table.failure(words, "channel")
         raise UnsupportedSetting(f"{file}: {words}", file=file)
     return channel

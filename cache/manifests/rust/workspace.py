@@ -27,7 +27,7 @@ class Workspace:
     """A cargo project. All paths are of the tree.
 
     `name` is the root package's; of a virtual workspace the name of its directory, and where that is the tree's root,
-    of its first default member. `[project] name` in `bloomery.toml` goes over it.
+    of its first default member that has a binary. `[project] name` in `bloomery.toml` goes over it.
     """
 
     name: str
@@ -135,11 +135,12 @@ def _name(membership: Membership) -> str:
     if membership.root:
         return posixpath.basename(membership.root)
     defaults = membership.default_members() or membership.members
-    return defaults[0].name if defaults else "workspace"
+    named = next((member for member in defaults if member.binaries), defaults[0] if defaults else None)
+    return named.name if named else "workspace"
 
 
 def _resolver(membership: Membership) -> str:
-    """The feature resolver: said by the root manifest, or what follows from its edition (the Cargo Book, "Resolver")."""
+    """The feature resolver that the root manifest names, or that its edition brings (the Cargo Book, "Resolver")."""
     workspace, package = membership.document.table("workspace"), package_table(membership.document)
     said = [table.text("resolver") for table in (workspace, package) if table is not None]
     chosen = next((resolver for resolver in said if resolver), None)
