@@ -11,9 +11,12 @@ from typing import TypedDict
 
 from api.console import Console
 from api.exits import Exit
+from daemon.config import Config
+from daemon.config_file import read_config
 from daemon.engine.docker import DockerEngine
 from daemon.engine.engine import EngineImage
 from daemon.errors import NoToolchain
+from daemon.network import resolve_network
 from daemon.toolchains import labels, offers, rustup
 from daemon.toolchains.check import check
 from daemon.toolchains.debian import Cached
@@ -21,9 +24,6 @@ from daemon.toolchains.errors import BadToolchain
 from daemon.toolchains.kept import KeptFacts
 from daemon.toolchains.make import Recipe, WayOut, make_from_image, make_from_rustup
 from daemon.toolchains.toolchain import Toolchain
-
-_SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-_PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 
 
 class _Row(TypedDict):
@@ -38,7 +38,7 @@ class _Row(TypedDict):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Session:
     engine: DockerEngine
-    configured: Mapping[str, str]
+    config: Config
     facts: KeptFacts
     cache: Path
     environ: Mapping[str, str]
@@ -47,17 +47,23 @@ class _Session:
 
 def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Do what was parsed; returns the exit code, and raises `Failure`s for `api.cli` to put into words."""
-    return asyncio.run(_run(args, environ, Console.of_process()))
+    console = Console.of_process()
+    try:
+        return asyncio.run(_run(args, environ, console))
+    except ValueError as error:  # the engine's URL is none
+        console.error(str(error))
+        return Exit.USAGE
 
 
 async def _run(args: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
     home = Path(environ.get("HOME") or "/")
     cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache") / "bloomery/toolchains"
-    configured, url = _configuration(args.config)
-    async with await DockerEngine.connect(args.engine or url or environ.get("DOCKER_HOST") or None) as engine:
+    config = read_config(Path(args.config)) if args.config else Config()
+    url = args.engine or config.engine.url or environ.get("DOCKER_HOST")
+    async with await DockerEngine.connect(url or None, config.engine.timeouts()) as engine:
         session = _Session(
             engine=engine,
-            configured=configured,
+            config=config,
             facts=KeptFacts(cache / "facts"),
             cache=cache,
             environ=environ,
@@ -72,22 +78,18 @@ async def _run(args: argparse.Namespace, environ: Mapping[str, str], console: Co
                 return await _check(args, session)
 
 
-def _configuration(file: str | None) -> tuple[Mapping[str, str], str | None]:
-    return {}, None
-
-
 async def _make(args: argparse.Namespace, session: _Session) -> int:
     started = time.monotonic()
     engine, console = session.engine, session.console
     recipe = Recipe(
         name=args.name,
-        reference=args.tag or session.configured.get(args.name) or f"bloomery/toolchain:{args.name}",
+        reference=args.tag or session.config.toolchains.images.get(args.name) or f"bloomery/toolchain:{args.name}",
         packages=tuple(sorted(set(args.packages))),
     )
     if args.from_image:
         await make_from_image(
             engine.sandboxes, engine.images, engine.survey, recipe, args.from_image,
-            way_out=_way_out(session.environ), progress=lambda line: console.say("Toolchain", line),
+            way_out=_way_out(session), progress=lambda line: console.say("Toolchain", line),
         )  # fmt: skip
     else:
         home = session.environ.get("RUSTUP_HOME") or Path(session.environ.get("HOME") or "/") / ".rustup"
@@ -113,7 +115,9 @@ async def _make(args: argparse.Namespace, session: _Session) -> int:
 async def _offered(session: _Session) -> tuple[Toolchain, ...]:
     engine = session.engine
     await engine.survey.info()
-    return await offers.offers(session.configured, engine.survey, engine.images, engine.sandboxes, session.facts)
+    return await offers.offers(
+        session.config.toolchains.images, engine.survey, engine.images, engine.sandboxes, session.facts
+    )
 
 
 async def _ls(args: argparse.Namespace, session: _Session) -> int:
@@ -174,9 +178,10 @@ def _size(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 10**9 else f"{count / 1e6:.0f} MB"
 
 
-def _way_out(environ: Mapping[str, str]) -> WayOut:
-    bundle = Path(environ.get("SSL_CERT_FILE") or _SYSTEM_BUNDLE)
+def _way_out(session: _Session) -> WayOut:
+    network = resolve_network(session.config.network, session.environ)
     return WayOut(
-        proxies={name: environ.get(name) or environ.get(name.upper(), "") for name in _PROXIES},
-        ca_bundle=bundle.read_bytes() if bundle.is_file() else b"",
+        network=network.mode,
+        proxies=network.environment,
+        ca_bundle=network.ca_bundle.read_bytes() if network.ca_bundle else b"",
     )

@@ -1,5 +1,6 @@
 """Trying a toolchain image: a crate that prints a line is compiled and run as a build would be, without network."""
 
+import secrets
 from dataclasses import dataclass
 
 from daemon import tarball
@@ -31,7 +32,7 @@ async def check(sandboxes: Sandboxes, toolchain: Toolchain) -> Trial:
     """Compile and run; `BadToolchain` with the compiler's last words where that does not work."""
     facts = toolchain.facts
     spec = SandboxSpec(
-        name=f"bloomery-tc-check-{facts.image_id.removeprefix('sha256:')[:16]}",
+        name=f"bloomery-tc-check-{secrets.token_hex(6)}",
         image=facts.image_id,
         command=("sh", "-c", _COMMAND),
         environment={"CARGO_HOME": "/cargo", "CARGO_TARGET_DIR": "/target"},
@@ -39,7 +40,6 @@ async def check(sandboxes: Sandboxes, toolchain: Toolchain) -> Trial:
         limits=_LIMITS,
     )
     out, said = bytearray(), bytearray()
-    await sandboxes.remove(spec.name)  # one that a crash left
     sandbox = await sandboxes.create(spec)
     try:
         await sandboxes.put(

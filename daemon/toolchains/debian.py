@@ -221,6 +221,6 @@ async def _start(words: tuple[str, ...], environment: Mapping[str, str]) -> asyn
         return await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe, env=dict(environment))
     except FileNotFoundError as absent:
         raise RootfsFailed(
-            f"this host has no {words[0]}: install it with `apt-get install mmdebstrap` on Debian, or make the "
-            "toolchain from an image with --from-image"
+            f"this host has no {words[0]}: on Debian, run `apt-get install mmdebstrap`; elsewhere, make the toolchain "
+            "from an image with --from-image"
         ) from absent

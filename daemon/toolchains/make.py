@@ -4,6 +4,7 @@ Both end with the same shape: `cargo` and `rustc` first in PATH under /usr/local
 obey the project's toolchain file), user 10001, the constant paths, and the labels of `daemon.toolchains.labels`.
 """
 
+import secrets
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from daemon import tarball
 from daemon.engine.engine import Images, Limits, Network, Privilege, Sandboxes, SandboxSpec, Survey
+from daemon.engine.names import repository_and_tag
 from daemon.errors import EngineRefused, ImageGone
 from daemon.toolchains import debian, labels, rustup
 from daemon.toolchains.debian import Cached, Progress
@@ -34,7 +36,7 @@ class Recipe:
     @property
     def labels(self) -> dict[str, str]:
         """The image's labels."""
-        return labels.of(self.name, self.reference, self.packages)
+        return labels.of(self.name, ":".join(repository_and_tag(self.reference)), self.packages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ async def make_from_rustup(
         recipe.reference,
         (f"ENV PATH={PATH}", *(f"LABEL {name}={_quoted(value)}" for name, value in recipe.labels.items())),
     )
-    await _forget(images, before.id if before and before.tags == (recipe.reference,) else image, image)
+    await _forget(images, before.id if before and len(before.tags) == 1 else image, image)
     return image
 
 
@@ -98,7 +100,7 @@ async def make_from_image(
         raise ImageGone(f"{source} was pulled and is gone again", image=source)
     before = await images.inspect(recipe.reference)
     spec = SandboxSpec(
-        name=f"bloomery-tc-make-{recipe.name}",
+        name=f"bloomery-tc-make-{secrets.token_hex(6)}",
         image=origin.id,
         command=("sh", f"/{_STEP}"),
         environment={"PATH": f"/usr/local/rust/bin:{origin.environment.get('PATH', PATH)}"},
@@ -109,7 +111,6 @@ async def make_from_image(
         user="0:0",
         privilege=Privilege.MAKER,
     )
-    await sandboxes.remove(spec.name)  # one that was interrupted
     sandbox = await sandboxes.create(spec)
     try:
         await sandboxes.put(sandbox, tarball.stream(_step_members(recipe, way_out)))
@@ -125,7 +126,7 @@ async def make_from_image(
         image = await sandboxes.commit(sandbox, recipe.reference, recipe.labels)
     finally:
         await sandboxes.remove(sandbox)
-    await _forget(images, before.id if before and before.tags == (recipe.reference,) else image, image)
+    await _forget(images, before.id if before and len(before.tags) == 1 else image, image)
     return image
 
 

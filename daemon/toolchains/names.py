@@ -24,19 +24,22 @@ _CHANNELS = (_STABLE, "beta", "nightly")
 def resolve(asked: str | None, offered: Sequence[Toolchain], default: str) -> Toolchain:
     """The one offered toolchain that a channel means; `asked` None means the default one.
 
+    An empty default is `stable`, or the only one that is offered.
     `UnknownToolchain` (with what is offered) where none is meant, `NoToolchain` where none is offered at all.
     """
     if not offered:
         raise NoToolchain(
             "make one with `bloomery toolchain make stable`, or name an image under [toolchains] in the configuration"
         )
-    wanted = default if asked is None else asked.strip()
+    if not asked and not default and len(offered) == 1:
+        return offered[0]
+    wanted = (asked or default or _STABLE).strip()
     found = _named(wanted, offered) or _meant(wanted.removesuffix(_HOST), offered)
     if found is None:
         listed = ", ".join(f"{one.name} ({one.facts.release})" for one in offered)
         remedy = (
-            "default_toolchain in the configuration names none of them"
-            if asked is None
+            "the source picks none, and `default` under [toolchains] in the configuration names none of them"
+            if not asked
             else "ask for one of these in rust-toolchain.toml or with the request, or let the operator make it with "
             f"`bloomery toolchain make {wanted}`"
         )

@@ -55,7 +55,8 @@ def labelled(candidates: tuple[EngineImage, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for image in sorted(candidates, key=lambda image: image.tags):
         name, reference = image.labels.get(labels.NAME), image.labels.get(labels.REFERENCE)
-        if name and reference and reference in image.tags:
+        # Podman writes localhost/ before a tag that names no registry
+        if name and reference and any(tag == reference or tag.endswith(f"/{reference}") for tag in image.tags):
             found.setdefault(name, reference)
     return found
 

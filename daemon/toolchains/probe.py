@@ -5,6 +5,7 @@ One confined container without network runs a small script as the build's own us
 """
 
 import re
+import secrets
 
 from cache.errors import Evidence
 from daemon.engine.engine import Images, Limits, OutputStream, Sandboxes, SandboxSpec
@@ -63,7 +64,7 @@ async def probe(sandboxes: Sandboxes, images: Images, reference: str) -> Toolcha
     if image is None:
         raise ImageGone(f"the engine has no image {reference}: make it with `bloomery toolchain make`, or pull it")
     spec = SandboxSpec(
-        name=f"bloomery-tc-probe-{image.id.removeprefix('sha256:')[:16]}",
+        name=f"bloomery-tc-probe-{secrets.token_hex(6)}",
         image=image.id,
         command=("sh", "-c", _SCRIPT),
         labels={"bloomery.step": "probe"},
@@ -72,7 +73,6 @@ async def probe(sandboxes: Sandboxes, images: Images, reference: str) -> Toolcha
     )
     answer = bytearray()
     complaint = bytearray()
-    await sandboxes.remove(spec.name)  # one that a crash left
     sandbox = await sandboxes.create(spec)
     try:
         exit_ = await sandboxes.run(
