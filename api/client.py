@@ -82,8 +82,14 @@ class Client:
         return Client(self.url, self._token, self._patience)
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Give the connection back; the next call opens another."""
         self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # --- the calls
 
@@ -159,7 +165,8 @@ class Client:
             lost_at = now if lost_at is None else lost_at
             if now - lost_at >= self._patience:
                 raise DaemonUnreachable(
-                    f"{self.url}: {dropped}\nthe build may go on: `bloomery logs -f {build}` follows it once the daemon is back",
+                    f"{self.url}: {dropped}\n"
+                    f"the build may go on: `bloomery logs -f {build}` follows it once the daemon is back",
                 )
             time.sleep(min(2.0, 0.05 + (now - lost_at) / 2))
 
@@ -175,14 +182,19 @@ class Client:
             headers["Last-Event-ID"] = str(after)
         answer = self._send("GET", _path(build, "events") + ("?follow=" + follow if follow else ""), None, headers)
         _refused(answer)
+        ended = False
         try:
-            yield from read_events(_pieces(answer))
+            for event in read_events(_pieces(answer)):
+                ended = event.final
+                yield event
         finally:
-            if not answer.isclosed():
-                self._rest_or_close(answer)
+            if ended:
+                self._rest(answer)
+            elif not answer.isclosed():
+                self._connection.close()
 
-    def _rest_or_close(self, answer: http.client.HTTPResponse) -> None:
-        """After the last event the stream's end is already here: read it, and the connection serves again."""
+    def _rest(self, answer: http.client.HTTPResponse) -> None:
+        """After the last event the stream's end is all but here: read it, and the connection serves again."""
         self._quiet_after(_REST_SECONDS)
         try:
             answer.read()

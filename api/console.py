@@ -58,17 +58,15 @@ class Console:
 
     def line(self, text: str) -> None:
         """One line of progress on stderr, above the live line; its colours stay where they can be shown."""
-        bar, self._bar = self._bar, ""
-        shown = text if self.style is Style.FULL else without_ansi(text)
-        self.err.write(f"{_CLEAR if bar else ''}{shown}\n")
-        if bar:
-            self.bar(bar)
-        self.err.flush()
+        self.lines((text,))
 
     def lines(self, texts: Iterable[str]) -> None:
-        """Several lines of progress."""
-        for text in texts:
-            self.line(text)
+        """Several lines of progress, with nothing between them."""
+        bar, self._bar = self._bar, ""
+        shown = "".join(text + "\n" for text in texts)
+        self.err.write((_CLEAR if bar else "") + (shown if self.style is Style.FULL else without_ansi(shown)))
+        self.bar(bar)
+        self.err.flush()
 
     def say(self, verb: str, text: str) -> None:
         """A line as cargo writes it: a bold green verb, right-aligned to column 12, and what it is about."""

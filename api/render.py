@@ -196,13 +196,9 @@ def record(build: Json) -> list[str]:
 
 
 def explanation(answer: Json) -> list[str]:
-    """What `POST /v1/explain` answered: plain members as lines, the reuse report as after a build."""
-    told: list[str] = []
-    for name, value in answer.items():
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            told.append(f"{name.replace('_', ' '):<13} {value}")
-    report = answer.get("reuse")
-    if isinstance(report, dict):
-        told += [f"{'would reuse' if at == 0 else '':<13} {line}" for at, line in enumerate(reuse(report))]
-    told += [f"{'note':<13} {note}" for note in answer.get("notes", ())]
-    return told
+    """What `POST /v1/explain` answered: the plan, then the reuse report as after a build."""
+    binaries = ", ".join(str(image.get("binary")) for image in answer["images"])
+    rows = [(name, answer[name]) for name in ("project", "ecosystem", "toolchain")]
+    rows += [("images", binaries), ("dependencies", f"{answer['dependencies']:,}")]
+    told = [f"{name:<13} {value}" for name, value in rows]
+    return told + [f"{'would reuse' if at == 0 else '':<13} {line}" for at, line in enumerate(reuse(answer))]

@@ -79,16 +79,13 @@ class _Upload:
                 console.clear()
 
     def _lane(self, entries: Sequence[TreeEntry]) -> None:
-        client = self._client.twin()
-        try:
+        with self._client.twin() as client:
             for entry in entries:
                 if self._stopped.is_set():
                     return
                 self._send(client, entry)
                 with self._lock:
                     self._done += 1
-        finally:
-            client.close()
 
     def _send(self, client: Client, entry: TreeEntry) -> None:
         try:

@@ -39,19 +39,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Build, follow, report; returns the exit code."""
-    client = Client.of_environment(console.environment)
-    source = Source(options, console)
-    key = os.urandom(16).hex()
-    build = source.ask(client, lambda: client.create_build(source.request, key))
-    if options.detach:
-        console.result(json.dumps(build) if options.json else build["id"])
-        return Exit.DONE
-    teller = Teller(console)
-    try:
-        build = _followed(client, build, teller)
-    except KeyboardInterrupt:
-        cancels = options.cancel_on_interrupt or console.environment.get("BLOOMERY_ON_INTERRUPT") == "cancel"
-        return _interrupted(client, build["id"], console, cancels=cancels)
+    with Client.of_environment(console.environment) as client:
+        source = Source(options, console)
+        key = os.urandom(16).hex()
+        build = source.ask(client, lambda: client.create_build(source.request, key))
+        if options.detach:
+            console.result(json.dumps(build) if options.json else build["id"])
+            return Exit.DONE
+        teller = Teller(console)
+        try:
+            build = _followed(client, build, teller)
+        except KeyboardInterrupt:
+            cancels = options.cancel_on_interrupt or console.environment.get("BLOOMERY_ON_INTERRUPT") == "cancel"
+            return _interrupted(client, build["id"], console, cancels=cancels)
     if options.json:
         console.result(json.dumps(build))
     return _told(build, console, teller, references_too=not options.json)

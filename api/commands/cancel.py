@@ -17,11 +17,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Cancel each; a build that has ended stays as it is, and that is said."""
-    client = Client.of_environment(console.environment)
-    for build in options.builds:
-        state = client.cancel(build)["state"]
-        if state in {"succeeded", "failed"}:
-            console.warn(f"build {build} has ended already: {state}")
-        else:
-            console.say("Cancelled", f"build {build}")
+    with Client.of_environment(console.environment) as client:
+        for build in options.builds:
+            state = client.cancel(build)["state"]
+            if state in {"succeeded", "failed"}:
+                console.warn(f"build {build} has ended already: {state}")
+            else:
+                console.say("Cancelled", f"build {build}")
     return Exit.DONE

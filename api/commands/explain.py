@@ -25,9 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Ask and print."""
-    client = Client.of_environment(console.environment)
-    source = Source(options, console)
-    answer = source.ask(client, lambda: client.explain(source.request))
+    with Client.of_environment(console.environment) as client:
+        source = Source(options, console)
+        answer = source.ask(client, lambda: client.explain(source.request))
     if options.json:
         console.result(json.dumps(answer))
     else:

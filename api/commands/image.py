@@ -43,9 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Do one of the two."""
-    client = Client.of_environment(console.environment)
-    if options.verb == "contents":
-        return _contents(client, options, console)
+    with Client.of_environment(console.environment) as client:
+        return _contents(client, options, console) if options.verb == "contents" else _save(client, options, console)
+
+
+def _save(client: Client, options: argparse.Namespace, console: Console) -> int:
     pieces = client.image(options.build, options.binary)
     if options.output == "-":
         if console.out.isatty():

@@ -1,12 +1,14 @@
 """`bloomery logs`: what a build printed."""
 
 import argparse
+from collections.abc import Iterable
 
 from api.client import Client
 from api.console import Console, Style
 from api.exits import FAILED_BY_BLAME, Exit
 from api.following import log_text
 from api.render import without_ansi
+from api.sse import ServerSentEvent
 
 SUMMARY = "what a build printed"
 EXAMPLES = """\
@@ -24,17 +26,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Print lines on stdout; with `-f`, exit as the build ended."""
-    client = Client.of_environment(console.environment)
-    client.build(options.build)  # a daemon or a build that is not there is said at once, not waited for
-    coloured = console.style is Style.FULL and console.out.isatty()
-    for event in client.events(options.build) if options.follow else client.log(options.build):
-        for line in log_text(event):
-            console.out.write((line if coloured else without_ansi(line)) + "\n")
-        if options.follow:
-            console.out.flush()
-    if not options.follow:
-        return Exit.DONE
-    build = client.build(options.build)
-    if build["state"] == "succeeded":
+    with Client.of_environment(console.environment) as client:
+        client.build(options.build)  # a daemon or a build that is not there is said at once, not waited for
+        _print(client.events(options.build) if options.follow else client.log(options.build), console)
+        build = client.build(options.build)
+    if not options.follow or build["state"] == "succeeded":
         return Exit.DONE
     return FAILED_BY_BLAME.get((build.get("failure") or {}).get("blame", ""), Exit.INFRASTRUCTURE)
+
+
+def _print(events: Iterable[ServerSentEvent], console: Console) -> None:
+    coloured = console.style is Style.FULL and console.out.isatty()
+    for event in events:
+        for line in log_text(event):
+            console.out.write((line if coloured else without_ansi(line)) + "\n")
+        console.out.flush()

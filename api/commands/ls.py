@@ -36,15 +36,8 @@ def _positive(text: str) -> int:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Print a table, or the records."""
-    client = Client.of_environment(console.environment)
-    found: list[Json] = []
-    cursor: str | None = None
-    while len(found) < options.limit:
-        page = client.builds(state=options.state, limit=min(_PAGE, options.limit - len(found)), cursor=cursor)
-        found += page["builds"]
-        cursor = page.get("next")
-        if cursor is None:
-            break
+    with Client.of_environment(console.environment) as client:
+        found = _found(client, options.state, options.limit)
     if options.json:
         console.result(json.dumps(found))
         return Exit.DONE
@@ -52,6 +45,18 @@ def run(options: argparse.Namespace, console: Console) -> int:
     for line in table(_HEADINGS, [_row(build, now) for build in found]):
         console.result(line)
     return Exit.DONE
+
+
+def _found(client: Client, state: str | None, limit: int) -> list[Json]:
+    found: list[Json] = []
+    cursor: str | None = None
+    while len(found) < limit:
+        page = client.builds(state=state, limit=min(_PAGE, limit - len(found)), cursor=cursor)
+        found += page["builds"]
+        cursor = page.get("next")
+        if cursor is None:
+            break
+    return found
 
 
 def _row(build: Json, now: float) -> tuple[str, ...]:

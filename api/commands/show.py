@@ -20,7 +20,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Print the record; 0 however the build ended."""
-    build = Client.of_environment(console.environment).build(options.build)
+    with Client.of_environment(console.environment) as client:
+        build = client.build(options.build)
     if options.json:
         console.result(json.dumps(build))
     else:
