@@ -13,7 +13,7 @@ import msgspec
 
 from cache.blobs import BlobStore
 from cache.digest import Digest, DigestMismatch, NotADigest
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Fetched, FetchStep, Fetching, Step, StepReader
+from daemon.ecosystems.ecosystem import SOURCE_TIME, Fetched, Fetching, FetchStep, Step, StepReader
 from daemon.engine.engine import Network, Sandboxes
 from daemon.pipeline.sandboxes import BuildSandboxes
 from daemon.pipeline.spool import spooled
@@ -80,9 +80,7 @@ class FetchStage:
             return None
         return await asyncio.to_thread(self._whole, digest)
 
-    async def make_lock(
-        self, fetching: Fetching, sandboxes: BuildSandboxes, image: str, reader: StepReader
-    ) -> bytes:
+    async def make_lock(self, fetching: Fetching, sandboxes: BuildSandboxes, image: str, reader: StepReader) -> bytes:
         """Let the package manager make a lock; it is kept for the next build of the same manifests."""
         key = fetching.lock_key()
         assert key is not None
@@ -106,9 +104,7 @@ class FetchStage:
         fetched = msgspec.json.decode(text, type=Fetched)
         return fetched if await asyncio.to_thread(self._complete, fetched) else None
 
-    async def fetch(
-        self, fetching: Fetching, sandboxes: BuildSandboxes, image: str, reader: StepReader
-    ) -> Fetched:
+    async def fetch(self, fetching: Fetching, sandboxes: BuildSandboxes, image: str, reader: StepReader) -> Fetched:
         """Run the step and keep what it brings."""
         step = fetching.step(Fetched())
         fetched = Fetched() if step is None else await self._run(step, fetching, sandboxes, image, reader)
@@ -134,7 +130,7 @@ class FetchStage:
         )
 
     def _environment(self, step: Step) -> Mapping[str, str]:
-        bundle = {name: CA_BUNDLE for name in ("CARGO_HTTP_CAINFO", "GIT_SSL_CAINFO", "SSL_CERT_FILE")}
+        bundle = dict.fromkeys(("CARGO_HTTP_CAINFO", "GIT_SSL_CAINFO", "SSL_CERT_FILE"), CA_BUNDLE)
         return {
             **step.environment,
             **(bundle if self._access.ca_bundle else {}),

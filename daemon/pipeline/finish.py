@@ -1,18 +1,15 @@
 """From binaries to published images: assemble, check, publish, in that order, for each image that was asked for."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-import msgspec
-
-from cache.blobs import BlobStore
 from cache.digest import Digest
 from daemon.builds import Build, BuiltImage, ImageRequest, StageName
 from daemon.ecosystems.ecosystem import Plan, Source
+from daemon.engine.engine import Images, Limits, Sandboxes
 from daemon.events import Progress
 from daemon.pipeline.assemble import AssembledImage, Assembler
-from daemon.pipeline.check import Checker
+from daemon.pipeline.check import Checker, run_check
 from daemon.pipeline.compile import CompileResult
 from daemon.pipeline.publish import PublishStage
 from daemon.pipeline.sandboxes import BuildSandboxes
@@ -21,11 +18,22 @@ from daemon.pipeline.sandboxes import BuildSandboxes
 class FinishStage:
     """The last three stages."""
 
-    def __init__(self, *, assembler: Assembler, checker: Checker, publish: PublishStage, blobs: BlobStore) -> None:
+    def __init__(
+        self,
+        *,
+        assembler: Assembler,
+        checker: Checker,
+        publish: PublishStage,
+        images: Images,
+        engine: Sandboxes,
+        limits: Limits,
+    ) -> None:
         self._assembler = assembler
         self._checker = checker
         self._publish = publish
-        self._blobs = blobs
+        self._images = images
+        self._engine = engine
+        self._limits = limits
 
     async def finish(
         self,
@@ -40,21 +48,28 @@ class FinishStage:
         async with progress.stage(StageName.ASSEMBLE):
             assembled = [
                 await self._assembler.assemble(
-                    result.binaries[str(request.binary)], request.settings, plan.link, source.tree, plan.toolchain
+                    result.binaries[str(request.binary)],
+                    request.settings,
+                    plan.link,
+                    source.tree,
+                    plan.toolchain,
+                    directory=source.request.directory,
                 )
                 for request in plan.images
             ]
         async with progress.stage(StageName.CHECK):
             for image in assembled:
-                await self._checker.check(image, source.tree, plan.toolchain)
+                await self._checker.check(image, source.tree, plan.toolchain.facts.sysroot_digests)
             if plan.check is not None:
                 for image in assembled:
-                    await self._publish.load(str(image.config), image.manifest)
-                    await self._checker.run(image, plan.check, sandboxes.labels)
+                    await self._publish.load(str(image.image_id), image.manifest_digest)
+                    await run_check(
+                        self._images, self._engine, image, plan.check, self._limits, labels=sandboxes.labels
+                    )
         async with progress.stage(StageName.PUBLISH):
             return tuple(
                 [
-                    await self._published(image, request, result, build.sequence, progress)
+                    await self._published(image, request, build.sequence, progress)
                     for image, request in zip(assembled, plan.images, strict=True)
                 ]
             )
@@ -71,25 +86,23 @@ class FinishStage:
         return tuple(again)
 
     async def _published(
-        self, image: AssembledImage, request: ImageRequest, result: CompileResult, sequence: int, progress: Progress
+        self, image: AssembledImage, request: ImageRequest, sequence: int, progress: Progress
     ) -> BuiltImage:
-        image_id = str(image.config)
-        await self._publish.load(image_id, image.manifest)
+        image_id = str(image.image_id)
+        await self._publish.load(image_id, image.manifest_digest)
         await self._tag(image_id, request, sequence, progress)
-        contents = await asyncio.to_thread(self._blobs.put, msgspec.json.encode(image.contents))
         for warning in image.warnings:
             progress.note(warning)
-        symbols = result.binaries[image.binary].symbols
         return BuiltImage(
             binary=image.binary,
             reference=_reference(request, image_id),
             tags=request.tags,
-            digest=str(image.manifest),
+            digest=str(image.manifest_digest),
             image_id=image_id,
             size=image.size,
-            files=image.files,
-            contents=str(contents),
-            symbols=str(symbols) if symbols else None,
+            files=image.file_count,
+            contents=str(image.listing),
+            symbols=str(image.symbols) if image.symbols else None,
             warnings=image.warnings,
         )
 

@@ -96,9 +96,7 @@ class Pipeline:
         if project.fetching.lock_key() is not None and lock is None:
             async with progress.stage(StageName.FETCH):
                 image = project.plan.toolchain.facts.image_id
-                lock = await self._fetch.make_lock(
-                    project.fetching, sandboxes, image, ecosystem.reader(progress)
-                )
+                lock = await self._fetch.make_lock(project.fetching, sandboxes, image, ecosystem.reader(progress))
         if lock is not None:
             source = replace(source, lock=lock)
             ecosystem, project = await self._plan.plan(source)
@@ -126,9 +124,7 @@ class Pipeline:
         )
         return replace(before, images=images, reuse=reuse)
 
-    async def _anew(
-        self, planned: Planned, build: Build, sandboxes: BuildSandboxes, progress: Progress
-    ) -> Outcome:
+    async def _anew(self, planned: Planned, build: Build, sandboxes: BuildSandboxes, progress: Progress) -> Outcome:
         request, project, ecosystem = build.request, planned.project, planned.ecosystem
         layer = await self._layers.obtain(ecosystem, project, planned.reusable, request, sandboxes, progress)
         try:

@@ -124,7 +124,9 @@ class BuildSandboxes:
             await self._engine.remove(sandbox)
         except Failure as failure:
             # Recovery reaps it by its label when the engine is back.
-            structlog.get_logger().warning("sandbox.not_removed", sandbox=sandbox, kind=failure.kind, detail=failure.detail)
+            structlog.get_logger().warning(
+                "sandbox.not_removed", sandbox=sandbox, kind=failure.kind, detail=failure.detail
+            )
 
 
 def step_members(script: str) -> Iterable[Member]:

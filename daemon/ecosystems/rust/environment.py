@@ -45,3 +45,8 @@ def environment(facts: ToolchainFacts, config: CargoConfig, link: Link) -> Mappi
 def path(facts: ToolchainFacts) -> str:
     """The sysroot's own programs first: rustup's proxies would read the project's toolchain file."""
     return f"{facts.sysroot}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def constant_paths() -> str:
+    """The paths that every artefact has in it."""
+    return f"{WORK} {TARGET} {CARGO_HOME}"

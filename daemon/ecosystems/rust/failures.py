@@ -78,8 +78,9 @@ def _missing_library(text: Sequence[str]) -> Failure | None:
                 if package
                 else "Find the Debian package that has it, then: bloomery toolchain make NAME --with PACKAGE"
             )
-            return MissingLibrary(f"The build needs {name}, which the toolchain image lacks. {remedy}",
-                                  library=name, package=package)
+            return MissingLibrary(
+                f"The build needs {name}, which the toolchain image lacks. {remedy}", library=name, package=package
+            )
     return None
 
 
@@ -96,7 +97,9 @@ def _told(pattern: re.Pattern[str], make: Callable[[str], Failure]) -> Callable[
     return look
 
 
-_lock = _told(_LOCK, lambda tail: LockMismatch(f"Cargo.lock does not fit the manifests; run `cargo update -w`.\n{tail}"))
+_lock = _told(
+    _LOCK, lambda tail: LockMismatch(f"Cargo.lock does not fit the manifests; run `cargo update -w`.\n{tail}")
+)
 _manifest = _told(_MANIFEST, BadManifest)
 _unfetched = _told(_UNFETCHED, FetchFailed)
 

@@ -13,10 +13,12 @@ from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.keys import Key, KeyKind, KeyPart
 from cache.manifests.rust.lock import Lockfile
-from cache.manifests.rust.skeleton import Skeleton, unmasked_lock
+from cache.manifests.rust.skeleton import Skeleton
 from cache.manifests.rust.workspace import Workspace
+from cache.tree import SourceTree
 from daemon.ecosystems.ecosystem import SOURCE_TIME, Fetched, FetchedFile, FetchStep, Step
 from daemon.ecosystems.rust.environment import BUILDER, CARGO_HOME
+from daemon.ecosystems.rust.members import configuration_member, skeleton_members
 from daemon.ecosystems.rust.steps import fetch_script, lock_script
 from daemon.errors import FetchFailed
 from daemon.pipeline.spool import regular_files
@@ -36,7 +38,7 @@ class RustFetching:
         *,
         workspace: Workspace,
         skeleton: Skeleton,
-        members: Mapping[str, Member],
+        tree: SourceTree,
         blobs: BlobStore,
         configuration: bytes,
         environment: Mapping[str, str],
@@ -45,7 +47,7 @@ class RustFetching:
     ) -> None:
         self._workspace = workspace
         self._skeleton = skeleton
-        self._members = members
+        self._tree = tree
         self._blobs = blobs
         self._configuration = configuration
         self._environment = environment
@@ -68,16 +70,14 @@ class RustFetching:
     def lock_step(self) -> FetchStep:
         """`cargo generate-lockfile`, which runs nothing of the project."""
         return FetchStep(
-            step=Step(
-                script=lock_script(self._workspace.root), members=self._inputs(), environment=self._environment
-            ),
+            step=Step(script=lock_script(self._workspace.root), members=self._inputs(), environment=self._environment),
             take=(str(PurePosixPath("/work", self._workspace.root, _LOCK_NAME)),),
         )
 
     def made_lock(self, archive: Path) -> bytes:
-        """The lock as the real manifests would have made it: with the real versions of the tree's own packages."""
+        """The lock that cargo made: the skeleton of a source without one keeps the real versions."""
         for _, _, content in regular_files(archive):
-            return unmasked_lock(self._workspace, content.read())
+            return content.read()
         raise FetchFailed("cargo made no lock")
 
     def step(self, held: Fetched) -> FetchStep | None:
@@ -146,12 +146,14 @@ class RustFetching:
             return self._blobs.put_stream(kept)
 
     def _inputs(self) -> Iterator[Member]:
-        yield Member(path="cargo/config.toml", mode=0o644, mtime=SOURCE_TIME, content=self._configuration)
-        yield from self._members.values()
+        yield configuration_member(self._configuration)
+        yield from skeleton_members(self._tree, self._blobs, self._skeleton)
 
     def _lock(self) -> Lockfile | None:
         return self._workspace.lock
 
     def _named(self, what: str, parts: list[KeyPart]) -> Digest:
         configuration = KeyPart("configuration", str(Digest.of(self._configuration)))
-        return Key(KeyKind.UNIT, (KeyPart("what", what), KeyPart("image", self._image_id), configuration, *parts)).digest
+        return Key(
+            KeyKind.UNIT, (KeyPart("what", what), KeyPart("image", self._image_id), configuration, *parts)
+        ).digest

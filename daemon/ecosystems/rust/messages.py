@@ -19,6 +19,8 @@ from daemon.events import Progress
 _KEPT_LINES = 400
 _LONGEST_LINE = 1 << 20
 _MOST_DIAGNOSTICS = 200
+STUB_MARK = "bloomery.stub"
+"""In the version of every stub and of no real package."""
 WRITTEN = "bloomery-written "
 """The step's own lines on stderr: a path of the source tree that the build wrote."""
 
@@ -48,6 +50,11 @@ class PackageId:
     def is_path(self) -> bool:
         """Whether the package is a path package: first-party, or patched in."""
         return self.source.startswith("path+")
+
+    @property
+    def is_stub(self) -> bool:
+        """Whether its version is one that only the skeleton's stubs have."""
+        return STUB_MARK in self.version
 
     @property
     def words(self) -> str:
@@ -86,13 +93,11 @@ class _Lines:
 class CargoReader:
     """A `StepReader` for `cargo build --message-format=json-diagnostic-rendered-ansi` and for `cargo fetch`.
 
-    `total` is the number of packages that are expected, for the progress.
+    What is said of stubs is not passed on.
     """
 
-    def __init__(self, progress: Progress, *, total: int = 0, masked: str = "") -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._total = total
-        self._masked = masked
         self._out = _Lines()
         self._err = _Lines()
         self._seen: set[PackageId] = set()
@@ -130,7 +135,8 @@ class CargoReader:
 
     def compiled(self) -> tuple[str, ...]:
         """`name version` of every package of which something was compiled, in the order of compiling."""
-        return tuple(dict.fromkeys(a.package.words for a in self.artifacts if not a.fresh))
+        real = (artifact.package for artifact in self.artifacts if not artifact.fresh and not artifact.package.is_stub)
+        return tuple(dict.fromkeys(package.words for package in real))
 
     def _line(self, text: str) -> None:
         if text.startswith(WRITTEN):
@@ -139,9 +145,8 @@ class CargoReader:
         self.tail.append(text)
         if len(self.tail) > _KEPT_LINES:
             del self.tail[: _KEPT_LINES // 2]
-        if self._masked and self._masked in text:
-            return
-        self._progress.log(text)
+        if STUB_MARK not in text:
+            self._progress.log(text)
 
     def _message(self, line: bytes) -> None:
         if not line:
@@ -176,9 +181,8 @@ class CargoReader:
         self.artifacts.append(artifact)
         if artifact.package not in self._seen and "custom-build" not in artifact.kinds:
             self._seen.add(artifact.package)
-            if not (self._masked and artifact.package.version == self._masked):
-                done = len(self._seen)
-                self._progress.compiled(artifact.package.words, fresh=artifact.fresh, done=done, total=self._total)
+            if not artifact.package.is_stub:
+                self._progress.compiled(artifact.package.words, fresh=artifact.fresh, done=len(self._seen), total=0)
 
     def _diagnostic(self, message: dict[str, Any]) -> None:
         said = message["message"]

@@ -52,7 +52,7 @@ def settle_script(artefact_time: int) -> str:
     `deps/libNAME-HASH.rlib` (cargo's layout v1).
     """
     prune = (
-        f"awk 'NR == FNR {{ live[$0] = 1; next }} {{ stem = $0; sub(/[.].*$/, \"\", stem);"
+        f'awk \'NR == FNR {{ live[$0] = 1; next }} {{ stem = $0; sub(/[.].*$/, "", stem);'
         f" if (!(substr(stem, length(stem) - 15) in live)) print }}' {LIVE} -"
     )
     return _script(
