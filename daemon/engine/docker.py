@@ -77,7 +77,6 @@ class _DockerTransport:
 
     async def info(self) -> EngineInfo:
         if self._info is None:
-            await self._negotiate()
             facts = await self.ask("GET", "info")
             version = await self.ask("GET", "version")
             self._info = EngineInfo(
@@ -122,23 +121,25 @@ class _DockerTransport:
         gone: type[Failure] = EngineRefused,
         silence: float | None = None,
     ) -> AsyncIterator["_Answer"]:
-        patience = self.timeouts.transfer
-        sent = _Sent(body) if body is not None else None
+        patience = _Patience(self.timeouts.transfer)
+        sent = _Sent(body, patience) if body is not None else None
         # Go's server answers 100 when it begins to read: a refusal comes before the archive is even begun.
         headers = {"Content-Type": "application/x-tar", "Expect": "100-continue"} if sent else {}
         with self.translated(gone, path, sent):
-            async with asyncio.timeout(patience) as clock:
+            async with patience.limited():
                 await self._negotiate()
                 response = await self._streams._do_query(  # noqa: SLF001 - its one raw call
                     _url(path, params),
                     method,
-                    data=sent.pieces(clock, patience) if sent else None,
+                    data=sent.pieces() if sent else None,
                     headers=headers,
                     chunked=True if sent else None,
                     timeout=aiohttp.ClientTimeout(),
                 )
+        if silence is not None:
+            patience = _Patience(_finite(silence))
         try:
-            yield _Answer(self, response, path, gone, _finite(silence or patience))
+            yield _Answer(self, response, patience, sent, gone=gone, path=path)
         finally:
             response.close()
 
@@ -175,7 +176,7 @@ class _DockerTransport:
                 raise sent.error from None
             why = "it accepts connections and says nothing" if isinstance(error, TimeoutError) else str(error)
             raise self._unavailable(why) from error
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             if sent is not None and sent.error is not None:
                 raise sent.error from None
             raise EngineRefused(f"The engine's answer to {path} is not as its API says: {error!r}") from error
@@ -187,6 +188,44 @@ class _DockerTransport:
         return EngineUnavailable(f"The container engine at {self.url} does not answer: {why}. Is it running?")
 
 
+class _Patience:
+    """A timeout that begins anew whenever something moves, in either direction."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._clock: asyncio.Timeout | None = None
+
+    @contextlib.asynccontextmanager
+    async def limited(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._seconds) as self._clock:
+                yield
+        finally:
+            self._clock = None
+
+    def moved(self) -> None:
+        if self._clock is not None and self._seconds is not None and not self._clock.expired():
+            self._clock.reschedule(asyncio.get_running_loop().time() + self._seconds)
+
+
+class _Sent:
+    """A body on its way to the engine; keeps the error that its source raised, which aiohttp would hide."""
+
+    def __init__(self, body: AsyncIterator[bytes], patience: _Patience) -> None:
+        self._body = body
+        self._patience = patience
+        self.error: Exception | None = None
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._body:
+                self._patience.moved()
+                yield piece
+        except Exception as error:
+            self.error = error
+            raise
+
+
 class _Answer:
     """`daemon.engine.transport.Received`: a body read as it comes, never held."""
 
@@ -194,39 +233,24 @@ class _Answer:
         self,
         transport: _DockerTransport,
         response: aiohttp.ClientResponse,
-        path: str,
+        patience: _Patience,
+        sent: _Sent | None,
+        *,
         gone: type[Failure],
-        patience: float | None,
+        path: str,
     ) -> None:
         self._transport = transport
         self._response = response
         self._path = path
         self._gone = gone
+        self._sent = sent
         self._patience = patience
 
     async def read(self) -> bytes:
-        with self._transport.translated(self._gone, self._path):
-            async with asyncio.timeout(self._patience):
+        with self._transport.translated(self._gone, self._path, self._sent):
+            # An engine may begin its answer before it has the whole body: sending goes on meanwhile.
+            async with self._patience.limited():
                 return await self._response.content.readany()
-
-
-class _Sent:
-    """A body on its way to the engine; keeps the error that its source raised, which aiohttp would hide."""
-
-    def __init__(self, body: AsyncIterator[bytes]) -> None:
-        self._body = body
-        self.error: Exception | None = None
-
-    async def pieces(self, clock: asyncio.Timeout, patience: float) -> AsyncIterator[bytes]:
-        loop = asyncio.get_running_loop()
-        try:
-            async for piece in self._body:
-                if not clock.expired():
-                    clock.reschedule(loop.time() + patience)
-                yield piece
-        except Exception as error:
-            self.error = error
-            raise
 
 
 def _client(url: str) -> aiodocker.Docker:

@@ -477,7 +477,7 @@ def _below(files: Files, root: str) -> list[str]:
 
 
 def _place(files: Files, path: str, member: Member, *, keep: bool = False) -> None:
-    path = posixpath.normpath(f"/{path}")
+    path = posixpath.normpath(f"/{path.lstrip('/')}")
     if path == "/":
         return
     parent = posixpath.dirname(path)
