@@ -1,8 +1,8 @@
 """Which version each package of the tree has in the skeleton, and which packages cannot be stubs at all.
 
 A stub must never pass for the real package (law 3), and a new version of a member must not change a key. So a stub has
-a version that no real package has. A package that `[patch]` puts in must still satisfy the requirements on what it stands
-for: it keeps its version and gains build metadata, which requirements ignore.
+a version that no real package has. A package that `[patch]` puts in must still satisfy the requirements on what it
+stands for: it keeps its version and gains build metadata, which requirements ignore.
 """
 
 from collections import Counter

@@ -80,8 +80,8 @@ class Workspace:
         return replace(self, lock=read_lock(self.lock_path, content))
 
 
-def read_workspace(files: SourceFiles, directory: str = "") -> Workspace:
-    """Read the project in a directory of a tree.
+def read_workspace(files: SourceFiles, directory: str = "", work: str = "/work") -> Workspace:
+    """Read the project in a directory of a tree that will stand at the absolute path `work`.
 
     Raises `NoManifest`, `BadManifest`, or `UnsupportedSetting` for its cargo configuration and toolchain file.
     """
@@ -90,7 +90,7 @@ def read_workspace(files: SourceFiles, directory: str = "") -> Workspace:
     if place is None or posixpath.join(place, MANIFEST) not in files:
         raise _no_manifest(layout, directory)
     membership = Membership(files, layout, place)
-    config = read_config(files, place, layout)
+    config = read_config(files, place, layout, work)
     toolchain, notes = read_toolchain(files, place)
     lock_path = posixpath.join(membership.root, LOCK)
     return Workspace(
