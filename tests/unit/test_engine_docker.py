@@ -157,6 +157,19 @@ async def test_an_engine_is_on_this_host(url: str):
         await DockerEngine.connect(url)
 
 
+async def test_an_engine_on_a_loopback_port_is_spoken_to(stub: Stub):
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", stub.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with await DockerEngine.connect(f"tcp://127.0.0.1:{runner.addresses[0][1]}", IMPATIENT) as engine:
+            assert (await engine.survey.info()).driver == "d"
+    finally:
+        await runner.cleanup()
+
+
 # --- silence, cuts and refusals
 
 
@@ -433,6 +446,28 @@ async def test_a_create_that_is_cancelled_is_undone_after_it_happened(stub: Stub
     with pytest.raises(asyncio.CancelledError):
         await task
     assert "DELETE /v1.41/containers/made" in stub.asked
+
+
+async def test_a_removal_that_the_engine_fails_is_told(stub: Stub, engine: DockerEngine):
+    stub.answers["DELETE /containers/c"] = says({"message": "device or resource busy"}, 500)
+    with pytest.raises(EngineRefused, match="busy"):
+        await engine.sandboxes.remove("c")
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [("manifest unknown", ImageGone), ("connection refused", EngineRefused), ("no space left on device", NoSpace)],
+)
+async def test_a_pull_says_why_it_failed(stub: Stub, engine: DockerEngine, error: str, failure: type[Failure]):
+    stub.answers["POST /images/create"] = streams(json.dumps({"error": error}).encode())
+    with pytest.raises(failure, match=error):
+        await engine.survey.pull("name@sha256:" + "0" * 64)
+
+
+async def test_an_import_that_names_no_image_is_refused(stub: Stub, engine: DockerEngine):
+    stub.answers["POST /images/create"] = streams(b"")
+    with pytest.raises(EngineRefused, match="under which id"):
+        await engine.images.import_root(archive(), "name:1", ())
 
 
 async def test_a_removal_that_somebody_else_began_is_waited_for(stub: Stub, engine: DockerEngine):
