@@ -10,8 +10,10 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +35,23 @@ class _Staging:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._kept: set[Digest] = set()
 
     def keep(self, pieces: Iterator[memoryview]) -> Digest:
         """Write one file's bytes and name them."""
-        arriving = self._root / "arriving"
-        content = hashlib.sha256()
-        with arriving.open("wb", buffering=0) as stream:
-            for piece in pieces:
-                content.update(piece)
-                _write_whole(stream.fileno(), piece)
-        arriving.rename(self._root / content.hexdigest())
-        return Digest(content.hexdigest())
+        first = next(pieces, memoryview(b""))
+        second = next(pieces, None)
+        if second is None:  # most files are one piece, and one that is there already need not be written
+            digest = Digest.of(bytes(first))
+            if digest not in self._kept:
+                self._write(digest.hex, (first,))
+        else:
+            content = hashlib.sha256()
+            self._write("arriving", _hashed(chain((first, second), pieces), content))
+            digest = Digest(content.hexdigest())
+            (self._root / "arriving").rename(self._root / digest.hex)
+        self._kept.add(digest)
+        return digest
 
     def read(self, entry: TreeEntry, size: int) -> bytes:
         """The beginning of a file."""
@@ -51,10 +59,21 @@ class _Staging:
         with (self._root / entry.digest.hex).open("rb") as stream:
             return stream.read(size)
 
+    def _write(self, name: str, pieces: Iterable[memoryview]) -> None:
+        descriptor = os.open(f"{self._root}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            for piece in pieces:
+                left = piece
+                while left:
+                    left = left[os.write(descriptor, left) :]
+        finally:
+            os.close(descriptor)
 
-def _write_whole(descriptor: int, piece: memoryview) -> None:
-    while piece:
-        piece = piece[os.write(descriptor, piece) :]
+
+def _hashed(pieces: Iterable[memoryview], content: "hashlib._Hash") -> Iterator[memoryview]:
+    for piece in pieces:
+        content.update(piece)
+        yield piece
 
 
 def read_tree(read: Callable[[int], bytes], root: Path, limits: ArchiveLimits) -> SourceTree:
@@ -109,9 +128,9 @@ def _confine(limits: ArchiveLimits) -> None:
     os.nice(5)
 
 
-def _answer(root: Path, limits: ArchiveLimits) -> dict[str, Any]:
+def _answer(read: Callable[[int], bytes], root: Path, limits: ArchiveLimits) -> dict[str, Any]:
     try:
-        tree = read_tree(os.fdopen(0, "rb", buffering=0).read, root, limits)
+        tree = read_tree(read, root, limits)
     except Failure as failure:
         return _refusal(failure)
     except MemoryError:
@@ -133,5 +152,5 @@ def main() -> None:
     """Read one archive: arguments are the staging directory and the limits as JSON."""
     limits = ArchiveLimits(**json.loads(sys.argv[2]))
     _confine(limits)
-    json.dump(_answer(Path(sys.argv[1]), limits), sys.stdout, ensure_ascii=False)
+    json.dump(_answer(partial(os.read, sys.stdin.fileno()), Path(sys.argv[1]), limits), sys.stdout, ensure_ascii=False)
     sys.stdout.flush()
