@@ -63,7 +63,7 @@ def command(arguments: Sequence[str], console: Console) -> int:
 def _ended(verb: str, arguments: Sequence[str], console: Console) -> int:
     """Parse, run, and put into words what a command raises."""
     module = import_module(f"api.commands.{verb}")
-    options = _parsed(verb, module, arguments)
+    options = _parsed(verb, module, arguments, console.width)
     try:
         if verb in _HERE:
             return int(module.run(options, console.environment))
@@ -76,7 +76,7 @@ def _ended(verb: str, arguments: Sequence[str], console: Console) -> int:
         return Exit.INTERRUPTED
 
 
-def _parsed(verb: str, module: ModuleType, arguments: Sequence[str]) -> argparse.Namespace:
+def _parsed(verb: str, module: ModuleType, arguments: Sequence[str], width: int) -> argparse.Namespace:
     if verb in _HERE:
         parser = argparse.ArgumentParser(prog="bloomery")
         module.add_parser(parser.add_subparsers(metavar="VERB"))
@@ -85,7 +85,7 @@ def _parsed(verb: str, module: ModuleType, arguments: Sequence[str]) -> argparse
         prog=f"bloomery {verb}",
         description=module.SUMMARY,
         epilog=module.EXAMPLES or None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=width),  # else it loads shutil
     )
     module.configure(parser)
     return parser.parse_args(arguments)

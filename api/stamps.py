@@ -99,4 +99,4 @@ def _read(place: Path | None) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     if head != hashlib.sha256(text).hexdigest().encode():
         return {}, {}
     found = json.loads(text)
-    return (found["files"], found["facts"]) if found["format"] == _FORMAT else ({}, {})
+    return (found["files"], found["facts"]) if found.get("format") == _FORMAT else ({}, {})

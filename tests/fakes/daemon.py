@@ -1,7 +1,8 @@
 """A daemon that speaks the documented API from memory, over real HTTP on 127.0.0.1, for tests of the client.
 
 It refuses what the real one refuses: trees and blobs that it was not given, blobs that are not what their digest says,
-unknown builds, a wrong token. What a build comes to is scripted: `script` is its events, `ending` what its record becomes.
+unknown builds, a wrong token. What a build comes to is scripted: `script` is its events, `ending` what its record
+becomes.
 """
 
 import hashlib
@@ -10,8 +11,11 @@ import threading
 import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
+
+from cache.digest import Digest
+from cache.tree import EntryKind, SourceTree, TreeEntry
 
 Json = dict[str, Any]
 
@@ -86,7 +90,7 @@ SUCCEEDED: Json = {"state": "succeeded", "outcome": outcome()}
 FAILED: Json = {"state": "failed", "failure": failure(), "diagnostics": [DIAGNOSTIC]}
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - the word for it
     def __init__(self, kind: str, detail: str, blame: str = "request", **evidence: Any) -> None:
         super().__init__(detail)
         self.problem = {
@@ -128,7 +132,7 @@ class FakeDaemon:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> "FakeDaemon":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -204,15 +208,18 @@ class _Handler(BaseHTTPRequestHandler):
         daemon.requests.append(f"{self.command} {url.path}")
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         try:
-            if daemon.token and self.headers.get("Authorization") != f"Bearer {daemon.token}":
-                raise Refusal("unauthorized", "send the token as a bearer token")
-            if daemon.refuse is not None:
-                raise daemon.refuse
+            self._admit()
             self._route(url.path.strip("/").split("/")[1:], query, body)
         except Refusal as refusal:
             self._json(refusal.problem, refusal.problem["status"], "application/problem+json")
 
-    def _route(self, path: list[str], query: dict[str, str], body: bytes) -> None:
+    def _admit(self) -> None:
+        if self.daemon.token and self.headers.get("Authorization") != f"Bearer {self.daemon.token}":
+            raise Refusal("unauthorized", "send the token as a bearer token")
+        if self.daemon.refuse is not None:
+            raise self.daemon.refuse
+
+    def _route(self, path: list[str], query: dict[str, str], body: bytes) -> None:  # noqa: C901, PLR0912 - the API
         daemon = self.daemon
         match self.command, path:
             case "POST", ["builds"]:
@@ -297,9 +304,6 @@ class _Handler(BaseHTTPRequestHandler):
         self._json({"builds": page, "next": str(page[-1]["sequence"]) if len(builds) > limit else None})
 
     def _register(self, listing: Json) -> None:
-        from cache.digest import Digest
-        from cache.tree import EntryKind, SourceTree, TreeEntry
-
         tree = SourceTree.of(
             TreeEntry(
                 each["path"],

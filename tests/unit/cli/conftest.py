@@ -1,10 +1,8 @@
 import io
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,14 @@ import pytest
 from api.cli import command
 from api.console import Console, Style
 from tests.fakes.daemon import FakeDaemon
+from tests.fakes.terminal import Cli, Ran, Start
 
+_HEARS_INTERRUPTS = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs tests in the background has it ignored
+from api.__main__ import main
+sys.exit(main())
+"""
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -30,16 +35,6 @@ def project(tmp_path: Path) -> Path:
     (root / "Cargo.toml").write_text('[package]\nname = "users"\n')
     (root / "src/main.rs").write_text("fn main() {}\n")
     return root
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
-Cli = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -65,19 +60,18 @@ def cli(environment: dict[str, str]) -> Cli:
 
 
 @pytest.fixture
-def process(environment: dict[str, str]) -> Callable[..., "subprocess.Popen[str]"]:
+def process(environment: dict[str, str]) -> Start:
     """The command line as a process of its own."""
 
     def start(*arguments: str | Path, **more: str) -> "subprocess.Popen[str]":
         passed = {name: value for name, value in os.environ.items() if name.startswith(("PATH", "COVERAGE"))}
         return subprocess.Popen(
-            [sys.executable, "-m", "api", *map(str, arguments)],
+            [sys.executable, "-c", _HEARS_INTERRUPTS, *map(str, arguments)],
             cwd=ROOT,
             env=passed | environment | more,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a runner in the background ignores it
         )
 
     return start

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from api.client import Client
-from api.console import Style
+from api.console import Console, Style
 from api.uploading import upload
+from api.worktree import Worktree
 from tests.fakes.daemon import (
     COMPILE_ERROR,
     DIAGNOSTIC,
@@ -23,11 +24,14 @@ from tests.fakes.daemon import (
     image,
     outcome,
 )
+from tests.fakes.terminal import Cli, Start
 
 ANSI = re.compile("\x1b\\[")
 
 
-def test_first_build_uploads_what_the_daemon_lacks_and_names_the_tree_again(cli, daemon: FakeDaemon, project: Path):
+def test_first_build_uploads_what_the_daemon_lacks_and_names_the_tree_again(
+    cli: Cli, daemon: FakeDaemon, project: Path
+):
     ran = cli("build", project)
 
     assert ran.code == 0
@@ -37,7 +41,7 @@ def test_first_build_uploads_what_the_daemon_lacks_and_names_the_tree_again(cli,
     assert b"fn main() {}\n" in daemon.blobs.values()
 
 
-def test_unchanged_tree_costs_one_request_and_the_events(cli, daemon: FakeDaemon, project: Path):
+def test_unchanged_tree_costs_one_request_and_the_events(cli: Cli, daemon: FakeDaemon, project: Path):
     cli("build", project)
     daemon.requests.clear()
 
@@ -46,7 +50,7 @@ def test_unchanged_tree_costs_one_request_and_the_events(cli, daemon: FakeDaemon
     assert daemon.requests == ["POST /v1/builds", "GET /v1/builds/b2/events", "GET /v1/builds/b2"]
 
 
-def test_changed_file_is_the_only_one_sent(cli, daemon: FakeDaemon, project: Path):
+def test_changed_file_is_the_only_one_sent(cli: Cli, daemon: FakeDaemon, project: Path):
     cli("build", project)
     daemon.requests.clear()
     (project / "src/main.rs").write_text("fn main() { loop {} }\n")
@@ -57,14 +61,14 @@ def test_changed_file_is_the_only_one_sent(cli, daemon: FakeDaemon, project: Pat
     assert "Uploading 1 file of 2" in ran.err
 
 
-def test_pruned_blob_is_sent_again(cli, daemon: FakeDaemon, project: Path):
+def test_pruned_blob_is_sent_again(cli: Cli, daemon: FakeDaemon, project: Path):
     cli("build", project)
     daemon.blobs.popitem()
 
     assert cli("build", project).code == 0
 
 
-def test_many_files_go_over_several_connections_and_all_arrive(cli, daemon: FakeDaemon, project: Path):
+def test_many_files_go_over_several_connections_and_all_arrive(cli: Cli, daemon: FakeDaemon, project: Path):
     for number in range(230):
         (project / f"src/m{number}.rs").write_text(f"// {number}\n")
     (project / "big.bin").write_bytes(os.urandom(3_000_000))
@@ -75,19 +79,19 @@ def test_many_files_go_over_several_connections_and_all_arrive(cli, daemon: Fake
     assert len(daemon.blobs) == 230 + 4
 
 
-def test_only_the_image_reference_is_on_stdout(cli, project: Path):
+def test_only_the_image_reference_is_on_stdout(cli: Cli, project: Path):
     ran = cli("build", project)
 
     assert ran.out == "shop/users\n"
 
 
-def test_several_images_are_one_line_each(cli, daemon: FakeDaemon, project: Path):
+def test_several_images_are_one_line_each(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.ending = SUCCEEDED | {"outcome": outcome(image("a:1", "a"), image("b:1", "b"))}
 
     assert cli("build", project).out == "a:1\nb:1\n"
 
 
-def test_report_says_rung_savings_reason_size_and_files(cli, project: Path):
+def test_report_says_rung_savings_reason_size_and_files(cli: Cli, project: Path):
     err = cli("build", project).err
 
     assert "Compiling users v0.1.0" in err
@@ -98,21 +102,21 @@ def test_report_says_rung_savings_reason_size_and_files(cli, project: Path):
     assert "Finished build b1 in 4.3 s" in err
 
 
-def test_json_prints_the_record_alone(cli, project: Path):
+def test_json_prints_the_record_alone(cli: Cli, project: Path):
     ran = cli("build", project, "--json")
 
     assert json.loads(ran.out)["state"] == "succeeded"
     assert ran.out.count("\n") == 1
 
 
-def test_detach_prints_the_id_and_follows_nothing(cli, daemon: FakeDaemon, project: Path):
+def test_detach_prints_the_id_and_follows_nothing(cli: Cli, daemon: FakeDaemon, project: Path):
     ran = cli("build", project, "--detach")
 
     assert ran.out == "b1\n"
     assert daemon.requests[-1] == "POST /v1/builds"
 
 
-def test_options_become_the_request(cli, daemon: FakeDaemon, project: Path):
+def test_options_become_the_request(cli: Cli, daemon: FakeDaemon, project: Path):
     cli(
         *("build", project, "-t", "shop/users:1", "-t", "shop/users", "--bin", "users", "--features", "a,b c"),
         *("--features", "d", "--no-default-features", "--profile", "small", "--toolchain", "nightly"),
@@ -137,14 +141,14 @@ def test_options_become_the_request(cli, daemon: FakeDaemon, project: Path):
     }
 
 
-def test_without_options_the_request_says_nothing_that_was_not_asked(cli, daemon: FakeDaemon, project: Path):
+def test_without_options_the_request_says_nothing_that_was_not_asked(cli: Cli, daemon: FakeDaemon, project: Path):
     cli("build", project)
 
     assert set(daemon.asked[-1]) == {"tree", "images"}
     assert daemon.asked[-1]["images"] == [{"tags": []}]
 
 
-def test_tags_name_their_binaries(cli, daemon: FakeDaemon, project: Path):
+def test_tags_name_their_binaries(cli: Cli, daemon: FakeDaemon, project: Path):
     cli("build", project, "--bin", "api", "-t", "worker=shop/worker:1", "-t", "api=shop/api")
 
     assert daemon.asked[-1]["images"] == [
@@ -153,7 +157,7 @@ def test_tags_name_their_binaries(cli, daemon: FakeDaemon, project: Path):
     ]
 
 
-def test_bare_tag_with_several_images_is_refused_before_anything_is_sent(cli, daemon: FakeDaemon, project: Path):
+def test_bare_tag_with_several_images_is_refused_before_anything_is_sent(cli: Cli, daemon: FakeDaemon, project: Path):
     ran = cli("build", project, "--bin", "a", "--bin", "b", "-t", "shop/x")
 
     assert ran.code == 2
@@ -161,7 +165,7 @@ def test_bare_tag_with_several_images_is_refused_before_anything_is_sent(cli, da
     assert daemon.requests == []
 
 
-def test_token_is_sent(cli, daemon: FakeDaemon, project: Path):
+def test_token_is_sent(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.token = "s3cret"
 
     refused, taken = cli("build", project), cli("build", project, BLOOMERY_TOKEN="s3cret")
@@ -173,7 +177,7 @@ def test_token_is_sent(cli, daemon: FakeDaemon, project: Path):
 # --- how it ends
 
 
-def test_compile_error_is_the_compilers_own_text_in_colour_on_a_terminal(cli, daemon: FakeDaemon, project: Path):
+def test_compile_error_is_the_compilers_own_text_in_colour_on_a_terminal(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.script, daemon.ending = [("diagnostic", DIAGNOSTIC)], FAILED
 
     ran = cli("build", project, style=Style.FULL)
@@ -185,7 +189,7 @@ def test_compile_error_is_the_compilers_own_text_in_colour_on_a_terminal(cli, da
 
 
 @pytest.mark.parametrize("style", [Style.PLAIN, Style.MONOCHROME])
-def test_compile_error_has_no_colours_where_there_are_none(cli, daemon: FakeDaemon, project: Path, style: Style):
+def test_compile_error_has_no_colours_where_there_are_none(cli: Cli, daemon: FakeDaemon, project: Path, style: Style):
     daemon.script, daemon.ending = [("diagnostic", DIAGNOSTIC)], FAILED
 
     ran = cli("build", project, style=style)
@@ -194,13 +198,13 @@ def test_compile_error_has_no_colours_where_there_are_none(cli, daemon: FakeDaem
     assert not ANSI.findall(ran.err.replace("\r\x1b[K", ""))
 
 
-def test_plain_output_has_no_control_sequences_at_all(cli, daemon: FakeDaemon, project: Path):
+def test_plain_output_has_no_control_sequences_at_all(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.script = [("stage", {"stage": "cook", "phase": "begin"}), ("compiled", {"done": 1, "total": 9})]
 
     assert "\x1b" not in cli("build", project).err
 
 
-def test_live_line_shows_progress_and_is_gone_at_the_end(cli, daemon: FakeDaemon, project: Path):
+def test_live_line_shows_progress_and_is_gone_at_the_end(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.script = [("stage", {"stage": "cook", "phase": "begin"}), ("compiled", {"done": 12, "total": 152})]
 
     err = cli("build", project, style=Style.FULL).err
@@ -210,14 +214,14 @@ def test_live_line_shows_progress_and_is_gone_at_the_end(cli, daemon: FakeDaemon
     assert "12/152" not in err[err.rindex("\r\x1b[K") :]
 
 
-def test_diagnostics_that_were_no_events_are_shown_from_the_record(cli, daemon: FakeDaemon, project: Path):
+def test_diagnostics_that_were_no_events_are_shown_from_the_record(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.ending = FAILED
 
     assert "error[E0308]: mismatched types" in cli("build", project).err
 
 
 @pytest.mark.parametrize(("blame", "code"), [("source", 1), ("request", 2), ("limit", 3), ("infrastructure", 3)])
-def test_exit_code_tells_whose_turn_it_is(cli, daemon: FakeDaemon, project: Path, blame: str, code: int):
+def test_exit_code_tells_whose_turn_it_is(cli: Cli, daemon: FakeDaemon, project: Path, blame: str, code: int):
     daemon.ending = {"state": "failed", "failure": failure("some_kind", blame, offered=["1.95", "nightly"])}
 
     ran = cli("build", project)
@@ -228,7 +232,7 @@ def test_exit_code_tells_whose_turn_it_is(cli, daemon: FakeDaemon, project: Path
     assert "(some_kind)" in ran.err
 
 
-def test_failed_build_with_json_still_prints_its_record(cli, daemon: FakeDaemon, project: Path):
+def test_failed_build_with_json_still_prints_its_record(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.ending = FAILED
 
     ran = cli("build", project, "--json")
@@ -236,7 +240,7 @@ def test_failed_build_with_json_still_prints_its_record(cli, daemon: FakeDaemon,
     assert (ran.code, json.loads(ran.out)["failure"]["kind"]) == (1, "compile_failed")
 
 
-def test_build_that_somebody_cancelled_is_no_success(cli, daemon: FakeDaemon, project: Path):
+def test_build_that_somebody_cancelled_is_no_success(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.ending = {"state": "cancelled"}
 
     ran = cli("build", project)
@@ -249,7 +253,9 @@ def test_build_that_somebody_cancelled_is_no_success(cli, daemon: FakeDaemon, pr
     ("blame", "kind", "code"),
     [("request", "unknown_toolchain", 2), ("source", "bad_manifest", 1), ("limit", "queue_full", 3)],
 )
-def test_refused_request_says_what_to_do(cli, daemon: FakeDaemon, project: Path, blame: str, kind: str, code: int):
+def test_refused_request_says_what_to_do(  # noqa: PLR0917 - fixtures and parameters
+    cli: Cli, daemon: FakeDaemon, project: Path, blame: str, kind: str, code: int
+):
     daemon.refuse = Refusal(kind, "do this\nor that", blame, offered=["stable"])
 
     ran = cli("build", project)
@@ -259,7 +265,7 @@ def test_refused_request_says_what_to_do(cli, daemon: FakeDaemon, project: Path,
     assert ran.out == ""
 
 
-def test_refused_request_with_json_is_a_problem_on_stdout(cli, daemon: FakeDaemon, project: Path):
+def test_refused_request_with_json_is_a_problem_on_stdout(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.refuse = Refusal("queue_full", "wait a little", "limit", waiting=64)
 
     problem = json.loads(cli("build", project, "--json").out)["problem"]
@@ -267,7 +273,7 @@ def test_refused_request_with_json_is_a_problem_on_stdout(cli, daemon: FakeDaemo
     assert (problem["kind"], problem["blame"], problem["evidence"]) == ("queue_full", "limit", {"waiting": 64})
 
 
-def test_no_daemon_says_how_to_start_one(cli, project: Path):
+def test_no_daemon_says_how_to_start_one(cli: Cli, project: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         free = taken.getsockname()[1]
 
@@ -279,14 +285,14 @@ def test_no_daemon_says_how_to_start_one(cli, project: Path):
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:7878", "ftp://host", "http://", "http://host:port"])
-def test_url_that_is_none_is_a_usage_error(cli, project: Path, url: str):
+def test_url_that_is_none_is_a_usage_error(cli: Cli, project: Path, url: str):
     ran = cli("build", project, BLOOMERY_URL=url)
 
     assert ran.code == 2
     assert "BLOOMERY_URL" in ran.err
 
 
-def test_something_else_at_the_url_is_said_to_be_no_daemon(cli, daemon: FakeDaemon, project: Path):
+def test_something_else_at_the_url_is_said_to_be_no_daemon(cli: Cli, daemon: FakeDaemon, project: Path):
     ran = cli("build", project, BLOOMERY_URL=daemon.url + "/elsewhere")
 
     assert ran.code == 2
@@ -296,7 +302,7 @@ def test_something_else_at_the_url_is_said_to_be_no_daemon(cli, daemon: FakeDaem
 # --- connections that break
 
 
-def test_cut_stream_of_events_goes_on_where_it_was(cli, daemon: FakeDaemon, project: Path):
+def test_cut_stream_of_events_goes_on_where_it_was(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.script = [("log", {"text": f"line {number}"}) for number in range(6)]
     daemon.cut_after = [3, 0, 2]
 
@@ -323,8 +329,10 @@ def test_daemon_that_stays_away_is_given_up_with_the_way_back(daemon: FakeDaemon
         list(client.events(build["id"]))
 
 
-def test_file_that_changes_under_the_upload_is_named(cli, daemon: FakeDaemon, project: Path, monkeypatch):
-    def late(client, worktree, console):
+def test_file_that_changes_under_the_upload_is_named(
+    cli: Cli, daemon: FakeDaemon, project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def late(client: Client, worktree: Worktree, console: Console) -> None:
         (project / "src/main.rs").write_text("fn mine() {}\n")
         upload(client, worktree, console)
 
@@ -336,8 +344,10 @@ def test_file_that_changes_under_the_upload_is_named(cli, daemon: FakeDaemon, pr
     assert "src/main.rs" in ran.err
 
 
-def test_file_that_shrinks_under_the_upload_is_named(cli, daemon: FakeDaemon, project: Path, monkeypatch):
-    def late(client, worktree, console):
+def test_file_that_shrinks_under_the_upload_is_named(
+    cli: Cli, daemon: FakeDaemon, project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def late(client: Client, worktree: Worktree, console: Console) -> None:
         (project / "src/main.rs").write_text("")
         upload(client, worktree, console)
 
@@ -352,7 +362,9 @@ def test_file_that_shrinks_under_the_upload_is_named(cli, daemon: FakeDaemon, pr
 # --- Ctrl-C, in a process of its own
 
 
-def _interrupted(process, daemon: FakeDaemon, project: Path, *options: str, **environment: str):
+def _interrupted(
+    process: Start, daemon: FakeDaemon, project: Path, *options: str, **environment: str
+) -> tuple[int, str, str]:
     daemon.hold_after = 2
     started = process("build", project, *options, **environment)
     line = ""
@@ -364,7 +376,7 @@ def _interrupted(process, daemon: FakeDaemon, project: Path, *options: str, **en
     return started.returncode, out, err
 
 
-def test_interrupt_detaches_and_says_how_to_cancel(process, daemon: FakeDaemon, project: Path):
+def test_interrupt_detaches_and_says_how_to_cancel(process: Start, daemon: FakeDaemon, project: Path):
     code, out, err = _interrupted(process, daemon, project)
 
     assert (code, out) == (130, "")
@@ -377,7 +389,9 @@ def test_interrupt_detaches_and_says_how_to_cancel(process, daemon: FakeDaemon, 
 @pytest.mark.parametrize(
     ("options", "variables"), [(["--cancel-on-interrupt"], {}), ([], {"BLOOMERY_ON_INTERRUPT": "cancel"})]
 )
-def test_interrupt_cancels_where_that_was_asked(process, daemon: FakeDaemon, project: Path, options, variables):
+def test_interrupt_cancels_where_that_was_asked(
+    process: Start, daemon: FakeDaemon, project: Path, options: list[str], variables: dict[str, str]
+):
     code, out, err = _interrupted(process, daemon, project, *options, **variables)
 
     assert (code, out) == (130, "")
@@ -385,7 +399,7 @@ def test_interrupt_cancels_where_that_was_asked(process, daemon: FakeDaemon, pro
     assert daemon.builds["b1"]["state"] == "cancelled"
 
 
-def test_process_prints_only_the_reference_and_no_colours_into_a_pipe(process, project: Path):
+def test_process_prints_only_the_reference_and_no_colours_into_a_pipe(process: Start, project: Path):
     out, err = process("build", project).communicate(timeout=20)
 
     assert out == "shop/users\n"

@@ -7,17 +7,18 @@ from pathlib import Path
 import pytest
 
 from api.cli import VERBS
-from tests.fakes.daemon import DIAGNOSTIC, FAILED, FakeDaemon, Refusal, failure
+from tests.fakes.daemon import DIAGNOSTIC, FAILED, FakeDaemon, Json, Refusal, failure
+from tests.fakes.terminal import Cli, Start
 
 
 @pytest.fixture
-def built(cli, daemon: FakeDaemon, project: Path) -> FakeDaemon:
+def built(cli: Cli, daemon: FakeDaemon, project: Path) -> FakeDaemon:
     cli("build", project)
     daemon.requests.clear()
     return daemon
 
 
-def test_help_lists_every_verb_and_examples(cli):
+def test_help_lists_every_verb_and_examples(cli: Cli):
     ran = cli("--help")
 
     assert ran.code == 0
@@ -25,11 +26,11 @@ def test_help_lists_every_verb_and_examples(cli):
     assert "docker run --rm $(bloomery build .)" in ran.out
 
 
-def test_no_verb_is_a_usage_error(cli):
+def test_no_verb_is_a_usage_error(cli: Cli):
     assert cli().code == 2
 
 
-def test_unknown_verb_lists_those_that_are(cli):
+def test_unknown_verb_lists_those_that_are(cli: Cli):
     ran = cli("biuld")
 
     assert ran.code == 2
@@ -37,27 +38,27 @@ def test_unknown_verb_lists_those_that_are(cli):
 
 
 @pytest.mark.parametrize("verb", ["build", "explain", "logs", "ls", "show", "cancel", "image"])
-def test_each_verb_has_help(cli, capsys, verb: str):
+def test_each_verb_has_help(cli: Cli, capsys: pytest.CaptureFixture[str], verb: str):
     assert cli(verb, "--help").code == 0
     assert import_module(f"api.commands.{verb}").SUMMARY.partition(";")[0] == VERBS[verb].partition(";")[0]
 
 
-def test_bad_option_is_a_usage_error(cli, capsys):
+def test_bad_option_is_a_usage_error(cli: Cli, capsys: pytest.CaptureFixture[str]):
     assert cli("build", "--no-such-option").code == 2
 
 
-def test_version_is_printed(cli):
+def test_version_is_printed(cli: Cli):
     assert cli("--version").out.startswith("bloomery ")
 
 
-def test_toolchain_is_handed_its_own_arguments(cli, capsys):
+def test_toolchain_is_handed_its_own_arguments(cli: Cli, capsys: pytest.CaptureFixture[str]):
     assert cli("toolchain", "make", "Not A Name").code == 2
 
 
 # --- logs
 
 
-def test_logs_prints_cargos_lines_the_compilers_messages_and_notes(cli, daemon: FakeDaemon, built: FakeDaemon):
+def test_logs_prints_cargos_lines_the_compilers_messages_and_notes(cli: Cli, daemon: FakeDaemon, built: FakeDaemon):
     daemon.script = [
         ("log", {"text": "\x1b[32m  Compiling\x1b[0m a"}),
         ("note", {"text": "mind"}),
@@ -70,7 +71,7 @@ def test_logs_prints_cargos_lines_the_compilers_messages_and_notes(cli, daemon: 
     assert ran.out == "  Compiling a\nnote: mind\nerror[E0308]: mismatched types\n --> src/main.rs:3:5\n\n"
 
 
-def test_logs_of_a_running_build_ends_with_what_there_is(cli, daemon: FakeDaemon):
+def test_logs_of_a_running_build_ends_with_what_there_is(cli: Cli, daemon: FakeDaemon):
     build = daemon.new_build({"tree": ""})
     daemon.hold_after = 2
 
@@ -78,7 +79,7 @@ def test_logs_of_a_running_build_ends_with_what_there_is(cli, daemon: FakeDaemon
 
 
 @pytest.mark.parametrize(("ending", "code"), [({"state": "succeeded"}, 0), (FAILED, 1), ({"state": "cancelled"}, 3)])
-def test_following_logs_exits_as_the_build_did(cli, daemon: FakeDaemon, ending, code: int):
+def test_following_logs_exits_as_the_build_did(cli: Cli, daemon: FakeDaemon, ending: Json, code: int):
     daemon.ending = ending
     build = daemon.new_build({"tree": ""})
 
@@ -86,14 +87,14 @@ def test_following_logs_exits_as_the_build_did(cli, daemon: FakeDaemon, ending, 
 
 
 @pytest.mark.parametrize("arguments", [["logs", "nope"], ["logs", "-f", "nope"], ["show", "nope"], ["cancel", "nope"]])
-def test_unknown_build_is_said_at_once(cli, arguments: list[str]):
+def test_unknown_build_is_said_at_once(cli: Cli, arguments: list[str]):
     ran = cli(*arguments)
 
     assert ran.code == 2
     assert "no build is called nope" in ran.err
 
 
-def test_reader_that_leaves_early_is_no_failure(process, daemon: FakeDaemon):
+def test_reader_that_leaves_early_is_no_failure(process: Start, daemon: FakeDaemon):
     daemon.script = [("log", {"text": "x" * 1000})] * 3000
     build = daemon.new_build({"tree": ""})
     started = process("logs", "-f", build["id"])
@@ -108,7 +109,7 @@ def test_reader_that_leaves_early_is_no_failure(process, daemon: FakeDaemon):
 # --- ls, show, cancel
 
 
-def test_ls_shows_newest_first_across_pages(cli, daemon: FakeDaemon, built: FakeDaemon):
+def test_ls_shows_newest_first_across_pages(cli: Cli, daemon: FakeDaemon, built: FakeDaemon):
     for _ in range(4):
         daemon.new_build({"tree": "", "project": "other"})
 
@@ -119,7 +120,7 @@ def test_ls_shows_newest_first_across_pages(cli, daemon: FakeDaemon, built: Fake
     assert rows[-1][-1] == "shop/users"
 
 
-def test_ls_takes_a_limit_and_a_state(cli, daemon: FakeDaemon, built: FakeDaemon):
+def test_ls_takes_a_limit_and_a_state(cli: Cli, daemon: FakeDaemon, built: FakeDaemon):
     for _ in range(4):
         daemon.new_build({"tree": ""})
 
@@ -127,18 +128,18 @@ def test_ls_takes_a_limit_and_a_state(cli, daemon: FakeDaemon, built: FakeDaemon
     assert [each["id"] for each in json.loads(cli("ls", "--state", "succeeded", "--json").out)] == ["b1"]
 
 
-def test_ls_limit_below_one_is_refused(cli, capsys):
+def test_ls_limit_below_one_is_refused(cli: Cli, capsys: pytest.CaptureFixture[str]):
     assert cli("ls", "--limit", "0").code == 2
 
 
-def test_ls_names_the_kind_of_a_failure(cli, daemon: FakeDaemon, project: Path):
+def test_ls_names_the_kind_of_a_failure(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.ending = FAILED
     cli("build", project)
 
     assert "compile_failed" in cli("ls").out
 
 
-def test_show_tells_all_that_is_known(cli, daemon: FakeDaemon, built: FakeDaemon):
+def test_show_tells_all_that_is_known(cli: Cli, daemon: FakeDaemon, built: FakeDaemon):
     daemon.builds["b1"]["request"]["revision"] = {"commit": "c0ffee", "branch": "main", "dirty": True}
     daemon.builds["b1"]["stages"] = [{"stage": "compile", "started_at": 1.0, "seconds": 3.3}]
 
@@ -148,7 +149,7 @@ def test_show_tells_all_that_is_known(cli, daemon: FakeDaemon, built: FakeDaemon
         assert part in out
 
 
-def test_show_of_a_failed_build_says_why_and_exits_with_nought(cli, daemon: FakeDaemon, project: Path):
+def test_show_of_a_failed_build_says_why_and_exits_with_nought(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.ending = {"state": "failed", "failure": failure("missing_library", package="libpq-dev")}
     cli("build", project)
 
@@ -158,11 +159,11 @@ def test_show_of_a_failed_build_says_why_and_exits_with_nought(cli, daemon: Fake
     assert "(missing_library)" in ran.out
 
 
-def test_show_json_is_the_record(cli, daemon: FakeDaemon, built: FakeDaemon):
+def test_show_json_is_the_record(cli: Cli, daemon: FakeDaemon, built: FakeDaemon):
     assert json.loads(cli("show", "b1", "--json").out) == daemon.builds["b1"]
 
 
-def test_cancel_ends_a_build(cli, daemon: FakeDaemon):
+def test_cancel_ends_a_build(cli: Cli, daemon: FakeDaemon):
     build = daemon.new_build({"tree": ""})
 
     ran = cli("cancel", build["id"])
@@ -171,7 +172,7 @@ def test_cancel_ends_a_build(cli, daemon: FakeDaemon):
     assert "Cancelled build b1" in ran.err
 
 
-def test_cancel_of_a_build_that_has_ended_says_so(cli, built: FakeDaemon):
+def test_cancel_of_a_build_that_has_ended_says_so(cli: Cli, built: FakeDaemon):
     assert "b1 has ended already: succeeded" in cli("cancel", "b1").err
 
 
@@ -192,7 +193,7 @@ EXPLANATION = {
 }
 
 
-def test_explain_uploads_and_prints_what_would_be_reused(cli, daemon: FakeDaemon, project: Path):
+def test_explain_uploads_and_prints_what_would_be_reused(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.explanation = EXPLANATION
 
     out = cli("explain", project).out
@@ -203,13 +204,13 @@ def test_explain_uploads_and_prints_what_would_be_reused(cli, daemon: FakeDaemon
     assert daemon.builds == {}
 
 
-def test_explain_json_is_the_answer(cli, daemon: FakeDaemon, project: Path):
+def test_explain_json_is_the_answer(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.explanation = EXPLANATION
 
     assert json.loads(cli("explain", project, "--json").out) == EXPLANATION
 
 
-def test_image_save_writes_the_archive(cli, built: FakeDaemon, tmp_path: Path):
+def test_image_save_writes_the_archive(cli: Cli, built: FakeDaemon, tmp_path: Path):
     built.archive = b"an OCI archive, surely"
 
     ran = cli("image", "save", "b1", "-o", tmp_path / "users.tar")
@@ -219,13 +220,13 @@ def test_image_save_writes_the_archive(cli, built: FakeDaemon, tmp_path: Path):
     assert ran.out == ""
 
 
-def test_image_save_to_stdout_is_the_archive_alone(cli, built: FakeDaemon):
+def test_image_save_to_stdout_is_the_archive_alone(cli: Cli, built: FakeDaemon):
     built.archive = b"an OCI archive, surely"
 
     assert cli("image", "save", "b1", "-o", "-").out == "an OCI archive, surely"
 
 
-def test_image_that_is_refused_leaves_no_file(cli, built: FakeDaemon, tmp_path: Path):
+def test_image_that_is_refused_leaves_no_file(cli: Cli, built: FakeDaemon, tmp_path: Path):
     built.refuse = Refusal("not_ready", "wait")
 
     ran = cli("image", "save", "b1", "-o", tmp_path / "users.tar")
@@ -234,14 +235,14 @@ def test_image_that_is_refused_leaves_no_file(cli, built: FakeDaemon, tmp_path: 
     assert not list(tmp_path.glob("*users.tar*"))
 
 
-def test_image_save_to_where_nothing_can_be_written_is_said(cli, built: FakeDaemon, tmp_path: Path):
+def test_image_save_to_where_nothing_can_be_written_is_said(cli: Cli, built: FakeDaemon, tmp_path: Path):
     ran = cli("image", "save", "b1", "-o", tmp_path / "no/such/users.tar")
 
     assert ran.code == 2
     assert "No such file" in ran.err
 
 
-def test_image_contents_lists_each_file_and_its_reason(cli, built: FakeDaemon):
+def test_image_contents_lists_each_file_and_its_reason(cli: Cli, built: FakeDaemon):
     out = cli("image", "contents", "b1").out
 
     assert "-0755  4.0 MB  /app/users       binary users" in out
