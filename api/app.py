@@ -11,7 +11,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from api.bodies import expectation
+from api.bodies import hold_go_ahead, require_known_expectation
 from api.endpoint import Access, Endpoint
 from api.errors import MalformedRequest, MethodNotAllowed, NoSuchPath
 from api.guard import Guard
@@ -27,9 +27,9 @@ def make_app(endpoints: Iterable[Endpoint], guard: Guard) -> web.Application:
     app = web.Application(middlewares=[_logged, _answered])
     for endpoint in endpoints:
         handler = endpoint.handler if endpoint.access is Access.OPEN else _guarded(endpoint, guard)
-        app.router.add_route(endpoint.method, endpoint.path, handler, expect_handler=expectation)
+        app.router.add_route(endpoint.method, endpoint.path, handler, expect_handler=hold_go_ahead)
         if endpoint.method == _WITH_HEAD:
-            app.router.add_route(hdrs.METH_HEAD, endpoint.path, handler, expect_handler=expectation)
+            app.router.add_route(hdrs.METH_HEAD, endpoint.path, handler, expect_handler=hold_go_ahead)
     return app
 
 
@@ -67,6 +67,7 @@ async def _logged(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every failure as a problem; one that comes before the body has been read also ends the connection."""
     try:
+        require_known_expectation(request)
         return await handler(request)
     except web.HTTPMethodNotAllowed as refused:
         if request.method == hdrs.METH_OPTIONS:

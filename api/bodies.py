@@ -43,9 +43,13 @@ class BodyLimits:
     total: float = 300.0
 
 
-async def expectation(request: web.Request) -> None:
+async def hold_go_ahead(_: web.Request) -> None:
     """Aiohttp's `expect_handler`: the go-ahead waits until `stream` wants the first byte."""
-    expected = request.headers.get("Expect", "")
+
+
+def require_known_expectation(request: web.Request) -> None:
+    """Refuse an Expect header that asks for anything else than a go-ahead."""
+    expected = request.headers.get("Expect", "100-continue")
     if expected.lower() != "100-continue":
         raise InvalidRequest(f"Expect: {expected[:100]} is not understood; leave it out", path="header.Expect")
 
@@ -107,10 +111,8 @@ async def document(request: web.Request, schema: type[T], limits: BodyLimits) ->
     except msgspec.DecodeError as error:
         found = _BYTE.search(str(error))
         raise _malformed(str(error), content, int(found[1]) if found else len(content)) from None
-    except UnicodeDecodeError as error:
-        raise _malformed("the body is not UTF-8", content, error.start) from None
-    except RecursionError:
-        raise _malformed("the body is nested too deeply", content, 0) from None
+    except UnicodeDecodeError:
+        raise _malformed("the body is not UTF-8", content, _valid_bytes(content)) from None
 
 
 def _malformed(detail: str, content: bytes | bytearray, byte: int) -> MalformedJson:
@@ -118,6 +120,15 @@ def _malformed(detail: str, content: bytes | bytearray, byte: int) -> MalformedJ
     line = before.count(b"\n") + 1
     column = byte - (before.rfind(b"\n") + 1) + 1
     return MalformedJson(f"{detail}, at line {line}, column {column}", byte=byte, line=line, column=column)
+
+
+def _valid_bytes(content: bytes | bytearray) -> int:
+    """How many bytes from the start are UTF-8; msgspec counts from the start of the text that holds the bad one."""
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(content)
 
 
 def _invalid(error: msgspec.ValidationError, where: str) -> InvalidRequest:
@@ -147,6 +158,8 @@ def query(request: web.Request, schema: type[Query]) -> Query:
 
 
 def _is_list(kind: msgspec.inspect.Type | None) -> bool:
+    if isinstance(kind, msgspec.inspect.Metadata):
+        return _is_list(kind.type)
     if isinstance(kind, msgspec.inspect.UnionType):
         return any(_is_list(each) for each in kind.types)
     return isinstance(kind, msgspec.inspect.VarTupleType | msgspec.inspect.ListType)
