@@ -1,6 +1,6 @@
 """The main job, on real input: examples/hyper-hello built cold, after an edit, and unchanged; each image run and asked.
 
-Starts a daemon of its own with an empty state directory, so the first build is cold, and takes everything away at the end.
+Starts a daemon of its own with an empty state directory, so the first build is cold; takes everything away at the end.
 """
 
 import json
@@ -37,7 +37,7 @@ class Row:
     answer: str
 
 
-class DemoFailed(Exception):
+class DemoFailed(Exception):  # noqa: N818 - reads as what happened
     """Something is not as it should be."""
 
 
@@ -112,7 +112,7 @@ def _docker(*arguments: str) -> str:
 
 
 def _api(url: str, path: str) -> dict:
-    with urllib.request.urlopen(url + path, timeout=10) as response:
+    with urllib.request.urlopen(url + path, timeout=10) as response:  # noqa: S310 - our own daemon
         return json.load(response)
 
 
@@ -124,7 +124,9 @@ def table(rows: list[Row]) -> str:
         for r in rows
     ]
     widths = [max(len(line[n]) for line in (head, *lines)) for n in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)) for line in (head, *lines))
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in (head, *lines)
+    )
 
 
 def main() -> int:

@@ -26,7 +26,7 @@ SOURCE_TIME = 978307200
 
 
 class UntrustworthyLayer(Failure):
-    """A layer held what no layer may hold, or a compile over it was not what its messages promised: it is made again."""
+    """A layer held what no layer may hold, or a compile over it was not what it seemed: the layer is made again."""
 
     kind = "untrustworthy_layer"
     title = "A dependency layer could not be trusted"

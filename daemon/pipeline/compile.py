@@ -11,9 +11,8 @@ from daemon.builds import Diagnostic, StageName
 from daemon.ecosystems.ecosystem import Compiled, Ecosystem, Project
 from daemon.engine.engine import Sandboxes
 from daemon.errors import BadOutput
-from daemon.events import Progress
 from daemon.pipeline.assemble import CompiledBinary
-from daemon.pipeline.sandboxes import BuildSandboxes
+from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.spool import regular_files, spooled
 
 
@@ -37,11 +36,10 @@ class CompileStage:
         self._scratch = scratch
         self._limit = limit
 
-    async def compile(
-        self, ecosystem: Ecosystem, project: Project, layer: str, sandboxes: BuildSandboxes, progress: Progress
-    ) -> CompileResult:
+    async def compile(self, ecosystem: Ecosystem, project: Project, layer: str, attempt: Attempt) -> CompileResult:
         """Compile in a new sandbox of the layer; `layer` is an image id."""
         step = project.compile()
+        sandboxes, progress = attempt.sandboxes, attempt.progress
         reader = ecosystem.reader(progress)
         async with progress.stage(StageName.COMPILE), sandboxes.sandbox("compile", layer, step.environment) as sandbox:
             await sandboxes.run(sandbox, step, reader)

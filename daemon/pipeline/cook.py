@@ -1,7 +1,7 @@
-"""The cook stage: dependencies alone, from stub sources, before any first-party code has run; then the dependency layer.
+"""The cook stage: dependencies alone, from stub sources, before any first-party code has run; then the layer.
 
-The layer is an image that the engine commits from the cook's own sandbox, after a second run there has taken out all but
-the units of dependencies. Only this stage makes layers (laws 2, 4, 6).
+The layer is an image that the engine commits from the cook's own sandbox, after a second run there has taken out all
+but the units of dependencies. Only this stage makes layers (laws 2, 4, 6).
 """
 
 import time
@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from daemon.builds import StageName
 from daemon.ecosystems.ecosystem import Ecosystem, Fetched, Project
 from daemon.engine.engine import Sandboxes
-from daemon.events import Progress
-from daemon.pipeline.sandboxes import BuildSandboxes
+from daemon.pipeline.attempt import Attempt
 
 LAYER_LABEL = "bloomery.layer"
 """On a layer's image: the digest of its exact key."""
@@ -35,17 +34,11 @@ class CookStage:
     def __init__(self, engine: Sandboxes) -> None:
         self._engine = engine
 
-    async def cook(
-        self,
-        ecosystem: Ecosystem,
-        project: Project,
-        fetched: Fetched,
-        sandboxes: BuildSandboxes,
-        progress: Progress,
-    ) -> CookedLayer:
+    async def cook(self, ecosystem: Ecosystem, project: Project, fetched: Fetched, attempt: Attempt) -> CookedLayer:
         """Cook, settle, commit."""
         step = project.cook(fetched)
         key = project.plan.exact.digest
+        sandboxes, progress = attempt.sandboxes, attempt.progress
         reader = ecosystem.reader(progress)
         async with sandboxes.sandbox("cook", project.plan.toolchain.facts.image_id, step.environment) as sandbox:
             started = time.monotonic()

@@ -1,4 +1,4 @@
-"""The fetch stage: the only step with a network. It sees the skeleton, the lock and a configuration that the daemon wrote.
+"""The fetch stage: the only step with a network. It sees skeleton, lock, and a configuration that the daemon wrote.
 
 What it brings is kept by content, under the project's fetch key; where all of it is held, no step runs.
 """

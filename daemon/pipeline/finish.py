@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cache.digest import Digest
-from daemon.builds import Build, BuiltImage, ImageRequest, StageName
+from daemon.builds import BuiltImage, ImageRequest, StageName
 from daemon.ecosystems.ecosystem import Plan, Source
 from daemon.engine.engine import Images, Limits, Sandboxes
-from daemon.events import Progress
 from daemon.pipeline.assemble import AssembledImage, Assembler
+from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.check import Checker, run_check
 from daemon.pipeline.compile import CompileResult
 from daemon.pipeline.publish import PublishStage
-from daemon.pipeline.sandboxes import BuildSandboxes
 
 
 class FinishStage:
@@ -40,11 +39,10 @@ class FinishStage:
         result: CompileResult,
         source: Source,
         plan: Plan,
-        build: Build,
-        sandboxes: BuildSandboxes,
-        progress: Progress,
+        attempt: Attempt,
     ) -> tuple[BuiltImage, ...]:
         """All images of the build; none is tagged before all have passed their check."""
+        progress = attempt.progress
         async with progress.stage(StageName.ASSEMBLE):
             assembled = [
                 await self._assembler.assemble(
@@ -64,35 +62,31 @@ class FinishStage:
                 for image in assembled:
                     await self._publish.load(str(image.image_id), image.manifest_digest)
                     await run_check(
-                        self._images, self._engine, image, plan.check, self._limits, labels=sandboxes.labels
+                        self._images, self._engine, image, plan.check, self._limits, labels=attempt.sandboxes.labels
                     )
         async with progress.stage(StageName.PUBLISH):
             return tuple(
                 [
-                    await self._published(image, request, build.sequence, progress)
+                    await self._published(image, request, attempt)
                     for image, request in zip(assembled, plan.images, strict=True)
                 ]
             )
 
-    async def publish_again(
-        self, images: Sequence[BuiltImage], plan: Plan, sequence: int, progress: Progress
-    ) -> tuple[BuiltImage, ...]:
+    async def publish_again(self, images: Sequence[BuiltImage], plan: Plan, attempt: Attempt) -> tuple[BuiltImage, ...]:
         """Images of an earlier build under the tags of this one; loaded again where the engine has lost them."""
         again = []
         for image, request in zip(images, plan.images, strict=True):
             await self._publish.load(image.image_id, Digest.parse(image.digest))
-            await self._tag(image.image_id, request, sequence, progress)
+            await self._tag(image.image_id, request, attempt)
             again.append(replace(image, tags=request.tags, reference=_reference(request, image.image_id)))
         return tuple(again)
 
-    async def _published(
-        self, image: AssembledImage, request: ImageRequest, sequence: int, progress: Progress
-    ) -> BuiltImage:
+    async def _published(self, image: AssembledImage, request: ImageRequest, attempt: Attempt) -> BuiltImage:
         image_id = str(image.image_id)
         await self._publish.load(image_id, image.manifest_digest)
-        await self._tag(image_id, request, sequence, progress)
+        await self._tag(image_id, request, attempt)
         for warning in image.warnings:
-            progress.note(warning)
+            attempt.progress.note(warning)
         return BuiltImage(
             binary=image.binary,
             reference=_reference(request, image_id),
@@ -106,9 +100,9 @@ class FinishStage:
             warnings=image.warnings,
         )
 
-    async def _tag(self, image_id: str, request: ImageRequest, sequence: int, progress: Progress) -> None:
-        for tag in await self._publish.tag(image_id, request.tags, sequence):
-            progress.note(f"{tag} stays with the image of a newer build.")
+    async def _tag(self, image_id: str, request: ImageRequest, attempt: Attempt) -> None:
+        for tag in await self._publish.tag(image_id, request.tags, attempt.build.sequence):
+            attempt.progress.note(f"{tag} stays with the image of a newer build.")
 
 
 def _reference(request: ImageRequest, image_id: str) -> str:

@@ -13,12 +13,11 @@ from cache.reuse import Refusal, Rung
 from daemon.builds import BuildRequest, Reuse, StageName
 from daemon.ecosystems.ecosystem import Ecosystem, Project
 from daemon.engine.engine import Images
-from daemon.events import Progress
 from daemon.keyed_locks import KeyedLocks
+from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.cook import CookedLayer, CookStage
 from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.plan import Reusable
-from daemon.pipeline.sandboxes import BuildSandboxes
 
 
 class LayerRecords(Protocol):
@@ -58,16 +57,9 @@ class Layers:
         self._images = images
         self._cooking = KeyedLocks()
 
-    async def obtain(
-        self,
-        ecosystem: Ecosystem,
-        project: Project,
-        reusable: Reusable,
-        request: BuildRequest,
-        sandboxes: BuildSandboxes,
-        progress: Progress,
-    ) -> Layer:
+    async def obtain(self, ecosystem: Ecosystem, project: Project, reusable: Reusable, attempt: Attempt) -> Layer:
         """The layer for this project."""
+        request = attempt.request
         if reusable.choice.rung is Rung.LAYER and reusable.layer is not None:
             return _held(reusable.layer, reusable)
         key = project.plan.exact.digest
@@ -75,32 +67,25 @@ class Layers:
             if request.reuse is Reuse.ALL:
                 record = await self._records.layer(key, request.scope, project.plan.project)
                 if record and await self._images.inspect(record.image_id):
-                    progress.note("Another build cooked the same dependencies meanwhile.")
+                    attempt.progress.note("Another build cooked the same dependencies meanwhile.")
                     return _held(record, reusable)
-            return await self._make(ecosystem, project, reusable, request, sandboxes, progress)
+            return await self._make(ecosystem, project, reusable, attempt)
 
     async def forget(self, project: Project, request: BuildRequest) -> None:
         """The layer of this project is not to be trusted any more."""
         await self._records.forget_layer(project.plan.exact.digest, request.scope, project.plan.project)
 
-    async def _make(
-        self,
-        ecosystem: Ecosystem,
-        project: Project,
-        reusable: Reusable,
-        request: BuildRequest,
-        sandboxes: BuildSandboxes,
-        progress: Progress,
-    ) -> Layer:
+    async def _make(self, ecosystem: Ecosystem, project: Project, reusable: Reusable, attempt: Attempt) -> Layer:
         started = time.monotonic()
         fetched = await self._fetch.held(project.fetching)
         if fetched is None:
-            async with progress.stage(StageName.FETCH):
+            async with attempt.progress.stage(StageName.FETCH):
                 image = project.plan.toolchain.facts.image_id
-                fetched = await self._fetch.fetch(project.fetching, sandboxes, image, ecosystem.reader(progress))
-        cooked = await self._cook.cook(ecosystem, project, fetched, sandboxes, progress)
+                reader = ecosystem.reader(attempt.progress)
+                fetched = await self._fetch.fetch(project.fetching, attempt.sandboxes, image, reader)
+        cooked = await self._cook.cook(ecosystem, project, fetched, attempt)
         # A shielded record: the image exists, and a cancelled requester must not make it an orphan.
-        record = await self._record(project, request, cooked, time.monotonic() - started)
+        record = await self._record(project, attempt.request, cooked, time.monotonic() - started)
         await asyncio.shield(self._records.record_layer(record))
         return Layer(
             image_id=cooked.image_id,

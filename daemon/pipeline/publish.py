@@ -1,7 +1,7 @@
 """The publish stage: images into the engine, then the tags that were asked for.
 
-A tag never moves to an older build that finishes later: the store decides, and one tag moves at a time, so that the store
-and the engine agree.
+A tag never moves to an older build that finishes later: the store decides, and one tag moves at a time, so that the
+store and the engine agree.
 """
 
 from collections.abc import AsyncIterator, Callable

@@ -1,7 +1,7 @@
 """The sandboxes of one build: named and labelled as recovery expects, and gone when the build is over.
 
-A container takes a tenth of a second and more to remove, so removal starts when a stage is done with it and goes on beside the
-next stages; `close` waits for it.
+A container takes a tenth of a second and more to remove, so removal starts when a stage is done with it and goes on
+beside the next stages; the end of the build waits for it.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from typing import Self
 import structlog
 
 from cache.errors import Failure
+from daemon.builds import Build
 from daemon.ecosystems.ecosystem import SOURCE_TIME, Step, StepReader
 from daemon.engine.engine import Limits, Network, Sandboxes, SandboxSpec
 from daemon.errors import OutOfMemory
@@ -33,21 +34,13 @@ class SandboxSettings:
     runtime: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """Which build a sandbox belongs to, and which try at it."""
-
-    build: str
-    number: int
-
-
 class BuildSandboxes:
     """Makes and removes the sandboxes of one attempt at a build; an async context that leaves none behind."""
 
-    def __init__(self, engine: Sandboxes, settings: SandboxSettings, attempt: Attempt) -> None:
+    def __init__(self, engine: Sandboxes, settings: SandboxSettings, build: Build) -> None:
         self._engine = engine
         self._settings = settings
-        self._attempt = attempt
+        self._build = build
         self._removals: set[asyncio.Task[None]] = set()
         self._made = 0
 
@@ -65,8 +58,8 @@ class BuildSandboxes:
         """What every container and image of this attempt carries."""
         return {
             INSTANCE_LABEL: self._settings.instance,
-            "bloomery.build": self._attempt.build,
-            "bloomery.attempt": str(self._attempt.number),
+            "bloomery.build": self._build.id,
+            "bloomery.attempt": str(self._build.attempt),
         }
 
     @asynccontextmanager
@@ -75,9 +68,9 @@ class BuildSandboxes:
     ) -> AsyncIterator[str]:
         """A created container that runs the step file; removed however the block ends."""
         self._made += 1
-        name = f"bloomery-{self._settings.instance[:8]}-{self._attempt.build}-{self._attempt.number}-{self._made}-{purpose}"
+        whose = f"bloomery-{self._settings.instance[:8]}-{self._build.id}-{self._build.attempt}"
         spec = SandboxSpec(
-            name=name,
+            name=f"{whose}-{self._made}-{purpose}",
             image=image,
             command=("/bin/sh", STEP),
             environment=environment,
@@ -106,9 +99,8 @@ class BuildSandboxes:
         if ended.code:
             failure = reader.failure(ended.code)
             if ended.out_of_memory and not isinstance(failure, OutOfMemory):
-                raise OutOfMemory(
-                    f"The step needed more than {self._settings.limits.memory >> 20} MiB of memory: raise [limits] memory."
-                ) from failure
+                bound = self._settings.limits.memory >> 20
+                raise OutOfMemory(f"The step needed more than {bound} MiB: raise [limits] memory.") from failure
             raise failure
         return ended.seconds
 

@@ -16,13 +16,13 @@ async def spooled(archive: AsyncIterator[bytes], scratch: Path, limit: int) -> A
     """The tar stream as a file that lives as long as the block; `limit` in bytes."""
     with TemporaryDirectory(dir=scratch, prefix="taken-") as folder:
         path = Path(folder, "archive.tar")
-        with path.open("wb") as file:
+        with path.open("wb") as file:  # noqa: ASYNC230 - opening is quick; writing is in a thread
             taken = 0
             async for piece in archive:
                 taken += len(piece)
                 if taken > limit:
                     raise OutputTooLarge(
-                        f"The build's output is larger than {limit >> 20} MiB: raise [limits] output_files, or make it smaller.",
+                        f"The build's output is larger than {limit >> 20} MiB: raise [limits] binary.",
                         limit=limit,
                     )
                 await asyncio.to_thread(file.write, piece)
@@ -30,7 +30,7 @@ async def spooled(archive: AsyncIterator[bytes], scratch: Path, limit: int) -> A
 
 
 def regular_files(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """Each regular file of a spooled tar: its name, size and content; other entries are passed over, sparse ones refused."""
+    """Each regular file of a spooled tar: name, size, content; other entries are passed over, sparse ones refused."""
     with tarfile.open(archive, "r:") as tar:
         for entry in tar:
             if entry.issparse():

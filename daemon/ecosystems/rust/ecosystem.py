@@ -3,42 +3,33 @@
 import posixpath
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import tomli_w
 
-from cache.keys import Key, KeyKind, KeyPart
-from cache.manifests.rust.key_parts import exact_parts, hard_parts, unit_parts
 from cache.manifests.rust.selection import DEFAULT_PROFILE, Selection, select
 from cache.manifests.rust.settings import ProjectSettings, read_settings
-from cache.manifests.rust.skeleton import Skeleton, skeleton
+from cache.manifests.rust.skeleton import skeleton
 from cache.manifests.rust.stub_versions import Masking
 from cache.manifests.rust.workspace import MANIFEST, Workspace, read_workspace
 from cache.manifests.source import SourceFiles
-from daemon.builds import BuildRequest, ImageRequest, Link
+from daemon.builds import BuildRequest, Link
 from daemon.ecosystems.ecosystem import Plan, Project, Source, StepReader
-from daemon.ecosystems.rust.environment import RECIPE, constant_paths, environment
+from daemon.ecosystems.rust.environment import environment
 from daemon.ecosystems.rust.fetching import RustFetching
 from daemon.ecosystems.rust.image_requests import image_requests, revision_variables
+from daemon.ecosystems.rust.keys import Host, exact_key, result_key
 from daemon.ecosystems.rust.messages import CargoReader
 from daemon.ecosystems.rust.project import RustProject, RustSource
 from daemon.events import Progress
 from daemon.toolchains.names import resolve
 from daemon.toolchains.toolchain import Toolchain
 
-_NATIVE = "target-cpu=native"
-
 
 class RustEcosystem:
-    """An `Ecosystem` over cargo.
+    """An `Ecosystem` over cargo."""
 
-    `mirrors` maps a registry's name (`crates-io`) to the index URL that stands in for it; `cpu` names this host's
-    processor, which is part of the key where the flags say `target-cpu=native`.
-    """
-
-    def __init__(self, *, mirrors: Mapping[str, str], cpu: str) -> None:
-        self._mirrors = mirrors
-        self._cpu = cpu
+    def __init__(self, host: Host) -> None:
+        self._host = host
 
     @property
     def name(self) -> str:
@@ -67,10 +58,8 @@ class RustEcosystem:
         variables = environment(toolchain.facts, workspace.config, link)
         added = {**settings.build.environment, **revision_variables(settings, request.revision)}
         images = image_requests(selection, settings, request)
-        exact = self._exact_key(workspace, selection, made, source, toolchain, variables, link)
-        check = request.check or settings.check.command
-        result = exact.extended(KeyKind.RESULT, _result_parts(source, selection, images, added, check))
-        project = settings.project.name or workspace.name
+                check = request.check or settings.check.command
+        project = request.project or settings.project.name or workspace.name
         rust = RustSource(
             tree=source.tree,
             blobs=source.blobs,
@@ -81,18 +70,20 @@ class RustEcosystem:
             configuration=self._configuration(workspace.config.values),
             environment=variables,
             compile_environment=added,
+            private_to=project if made.private else "",
         )
+        exact = exact_key(source, rust, toolchain, link, self._host)
         plan = Plan(
             ecosystem=self.name,
-            project=request.project or project,
+            project=project,
             toolchain=toolchain,
             exact=exact,
-            result=result,
+            result=result_key(exact, request, rust, images, check),
             images=images,
             link=link,
             check=check or None,
             dependencies=len(workspace.lock.external()) if workspace.lock else 0,
-            private=(request.project or project) if made.private else "",
+            private=rust.private_to,
             notes=_notes(workspace, source),
         )
         fetching = RustFetching(
@@ -107,43 +98,12 @@ class RustEcosystem:
         )
         return RustProject(plan, rust, fetching)
 
-    def _exact_key(
-        self,
-        workspace: Workspace,
-        selection: Selection,
-        made: Skeleton,
-        source: Source,
-        toolchain: Toolchain,
-        variables: Mapping[str, str],
-        link: Link,
-    ) -> Key:
-        native = [KeyPart("processor", self._cpu)] if _NATIVE in str(workspace.config.values) else []
-        unit = Key(
-            KeyKind.UNIT,
-            (
-                KeyPart("scope", source.request.scope),
-                KeyPart("toolchain image", toolchain.facts.image_id),
-                KeyPart("rustc", toolchain.facts.rustc_version_verbose),
-                KeyPart("recipe", RECIPE),
-                KeyPart("paths", constant_paths()),
-                KeyPart("link", link),
-                *(KeyPart(name, value) for name, value in sorted(variables.items())),
-                KeyPart.of_json("mirrors", dict(self._mirrors)),
-                *unit_parts(workspace.config),
-                *native,
-            ),
-        )
-        hard = unit.extended(KeyKind.HARD, hard_parts(selection))
-        private = [KeyPart("private to", source.request.project or workspace.name)] if made.private else []
-        parts = (KeyPart("root", workspace.root), *private, *exact_parts(workspace, selection, source.files, made))
-        return hard.extended(KeyKind.EXACT, parts)
-
     def _configuration(self, values: Mapping[str, object]) -> bytes:
         """The project's settings with the daemon's mirrors over them."""
         merged: dict[str, object] = dict(values)
         table = merged.get("source")
         sources: dict[str, object] = dict(table) if isinstance(table, dict) else {}
-        for name, url in self._mirrors.items():
+        for name, url in self._host.mirrors.items():
             stand_in = f"bloomery-{name}"
             sources[name] = {"replace-with": stand_in}
             sources[stand_in] = {"registry": url}
@@ -161,26 +121,6 @@ def _selection(workspace: Workspace, settings: ProjectSettings, request: BuildRe
         request.features if request.features is not None else settings.build.features or (),
         default_features=True if defaults is None else defaults,
         profile=request.profile or settings.build.profile or DEFAULT_PROFILE,
-    )
-
-
-def _result_parts(
-    source: Source,
-    selection: Selection,
-    images: Sequence[ImageRequest],
-    added: Mapping[str, str],
-    check: Sequence[str] | None,
-) -> tuple[KeyPart, ...]:
-    """What decides the image beyond the dependency layer; tags do not."""
-    request = source.request
-    untagged = [replace(image, tags=()) for image in images]
-    return (
-        KeyPart("tree", request.tree),
-        KeyPart("directory", request.directory),
-        KeyPart("binaries", ",".join(binary.full_name for binary in selection.binaries)),
-        KeyPart("images", repr(untagged)),
-        KeyPart.of_json("compile environment", dict(added)),
-        KeyPart.of_json("check", list(check or ())),
     )
 
 

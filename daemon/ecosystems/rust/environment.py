@@ -25,7 +25,7 @@ def environment(facts: ToolchainFacts, config: CargoConfig, link: Link) -> Mappi
         "CARGO_TARGET_DIR": TARGET,
         "CARGO_TERM_PROGRESS_WHEN": "never",
         "CI": "true",
-        "HOME": "/tmp",
+        "HOME": "/tmp",  # noqa: S108 - the sandbox's own tmpfs
         "LANG": "C.UTF-8",
         "PATH": path(facts),
         "SOURCE_DATE_EPOCH": str(SOURCE_TIME),

@@ -33,7 +33,8 @@ _MISSING = (
 _LOCK = re.compile(r"the lock file .* needs to be updated|cannot update the lock file")
 _MANIFEST = re.compile(r"failed to parse manifest|failed to load manifest|invalid type: |feature .* includes ")
 _UNFETCHED = re.compile(
-    r"no matching package|failed to select a version|failed to (?:download|fetch|load source|query replaced source|get `)"
+    r"no matching package|failed to select a version"
+    r"|failed to (?:download|fetch|load source|query replaced source|get `)"
     r"|unable to update|spurious network error|no such ref|revision .* not found|attempting to make an HTTP request"
     r"|failed to verify the checksum|checksum .* (?:changed|mismatch)"
 )

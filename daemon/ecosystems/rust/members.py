@@ -18,7 +18,7 @@ _PROJECT_CONFIGURATION = (".cargo/config", ".cargo/config.toml")
 
 
 def configuration_member(text: bytes) -> Member:
-    """Cargo's configuration as the daemon wrote it; CARGO_HOME is the lowest of cargo's places, and the only one put."""
+    """Cargo's configuration as the daemon wrote it, in CARGO_HOME: no other of cargo's places has one."""
     return Member(path=_CONFIGURATION, mode=0o644, mtime=SOURCE_TIME, content=text)
 
 

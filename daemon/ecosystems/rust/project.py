@@ -54,6 +54,8 @@ class RustSource:
     """Of every step."""
     compile_environment: Mapping[str, str] = field(default_factory=dict)
     """What `bloomery.toml` adds for the compile alone; in the result key."""
+    private_to: str = ""
+    """The project that alone may use the layer (law 6); empty: every project of the scope."""
 
 
 class RustProject:
