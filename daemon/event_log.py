@@ -140,10 +140,10 @@ class EventLog:
 
     async def _write(self) -> None:
         while self._pending or self._progress:
-            self._full.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE):
                     await self._full.wait()
+            self._full.clear()
             try:
                 await self.flush()
             except Failure as failure:
