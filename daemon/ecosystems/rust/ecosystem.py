@@ -58,7 +58,7 @@ class RustEcosystem:
         variables = environment(toolchain.facts, workspace.config, link)
         added = {**settings.build.environment, **revision_variables(settings, request.revision)}
         images = image_requests(selection, settings, request)
-                check = request.check or settings.check.command
+        check = request.check or settings.check.command
         project = request.project or settings.project.name or workspace.name
         rust = RustSource(
             tree=source.tree,

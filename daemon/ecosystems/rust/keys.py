@@ -21,8 +21,8 @@ _NATIVE = "target-cpu=native"
 class Host:
     """What is particular to this daemon.
 
-    `mirrors` maps a registry's name (`crates-io`) to the index URL that stands in for it; `cpu` names the processor, which
-    is part of the key where the flags say `target-cpu=native`.
+    `mirrors` maps a registry's name (`crates-io`) to the index URL that stands in for it; `cpu` names the processor,
+    which is part of the key where the flags say `target-cpu=native`.
     """
 
     mirrors: Mapping[str, str]
