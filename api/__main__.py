@@ -18,9 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(command(sys.argv[1:] if arguments is None else arguments, Console.of_process()))
     except BrokenPipeError:
-        # whoever read stdout has left, as `bloomery logs ID | head` does; what is still in the buffer has no reader
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in the buffer
+        return Exit.NO_READER
 
 
 if __name__ == "__main__":

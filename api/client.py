@@ -130,9 +130,9 @@ class Client:
     def image(self, build: str, binary: str | None = None) -> Iterator[bytes]:
         """The OCI archive of a build's image, in pieces."""
         answer = self._send("GET", _path(build, "image", binary), None, {"Accept": "*/*"})
-        _refused(answer)
-        expected = answer.length
         try:
+            _refused(answer)
+            expected = answer.length
             while piece := answer.read(_PIECE):
                 if expected is not None:
                     expected -= len(piece)
@@ -172,7 +172,10 @@ class Client:
 
     def log(self, build: str) -> Iterator[ServerSentEvent]:
         """The events that a build has had so far."""
-        return self._stream(build, 0, follow="false")
+        try:
+            yield from self._stream(build, 0, follow="false")
+        except _DROPPED as problem:
+            raise self._unreachable(problem) from problem
 
     # --- how they are made
 

@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from io import TextIOWrapper
 from typing import Self, TextIO
 
-from api.render import status, without_ansi
+from api.render import only_colours, status, without_ansi
 
 _CLEAR = "\r\x1b[K"
 
@@ -48,12 +49,14 @@ class Console:
         else:
             style = Style.MONOCHROME if environment.get("NO_COLOR") else Style.FULL
         width = os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 80
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a log is worth more than its odd letters
         return cls(sys.stdout, sys.stderr, environment, style, width or 80)
 
     def result(self, text: str) -> None:
         """One line of what the command is for, on stdout."""
         self.clear()
-        self.out.write(text + "\n")
+        self.out.write(without_ansi(text) + "\n")
         self.out.flush()
 
     def line(self, text: str) -> None:
@@ -64,13 +67,17 @@ class Console:
         """Several lines of progress, with nothing between them."""
         bar, self._bar = self._bar, ""
         shown = "".join(text + "\n" for text in texts)
-        self.err.write((_CLEAR if bar else "") + (shown if self.style is Style.FULL else without_ansi(shown)))
+        self.err.write((_CLEAR if bar else "") + (self._shown(shown)))
         self.bar(bar)
         self.err.flush()
 
     def say(self, verb: str, text: str) -> None:
         """A line as cargo writes it: a bold green verb, right-aligned to column 12, and what it is about."""
         self.line(status(verb, text))
+
+    def note(self, text: str) -> None:
+        """A line that starts with a bold `note:`."""
+        self.line(f"\x1b[1mnote:\x1b[0m {text}")
 
     def warn(self, text: str) -> None:
         """A line that starts with a yellow `warning:`."""
@@ -85,8 +92,7 @@ class Console:
         if self.style is Style.PLAIN or text == self._bar:
             return
         self._bar = text
-        shown = text if self.style is Style.FULL else without_ansi(text)
-        self.err.write(f"{_CLEAR}{shown}")
+        self.err.write(f"{_CLEAR}{self._shown(text)}")
         self.err.flush()
 
     def clear(self) -> None:
@@ -95,3 +101,6 @@ class Console:
             self._bar = ""
             self.err.write(_CLEAR)
             self.err.flush()
+
+    def _shown(self, text: str) -> str:
+        return only_colours(text) if self.style is Style.FULL else without_ansi(text)

@@ -19,6 +19,8 @@ class Exit(IntEnum):
     """The daemon or the engine failed, a limit was met, or somebody cancelled the build."""
     INTERRUPTED = 130
     """Ctrl-C, as shells have it: 128 + SIGINT."""
+    NO_READER = 141
+    """Whoever read stdout has left, as in `bloomery logs ID | head`: 128 + SIGPIPE."""
 
 
 FAILED_BY_BLAME = {

@@ -1,7 +1,7 @@
 """Shows a build's events to a person as they come, in cargo's manner: its lines, its messages, and one live line."""
 
 from api.console import Console
-from api.render import bar, status, without_ansi
+from api.render import bar, status
 from api.sse import ServerSentEvent
 
 _VERBS = {"fetch": ("Fetching", "dependencies"), "cook": ("Cooking", "dependencies from stub sources")}
@@ -10,7 +10,7 @@ _CARGO_INDENT = 12
 
 
 class Teller:
-    """Tells events; `diagnosed` is whether the compiler's own messages were among them."""
+    """Tells events; `diagnosed` is whether the compiler's own messages were among them, `notes` which notes were."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -18,6 +18,7 @@ class Teller:
         self._done = 0
         self._total = 0
         self.diagnosed = False
+        self.notes: list[str] = []
 
     def tell(self, event: ServerSentEvent) -> None:
         """Show one event."""
@@ -29,7 +30,8 @@ class Teller:
                 self.diagnosed = True
                 self._console.lines(rendered(data))
             case "note":
-                self._console.warn(str(data.get("text", "")))
+                self.notes.append(str(data.get("text", "")))
+                self._console.note(self.notes[-1])
             case "stage" if data.get("phase") == "begin":
                 self._begin(str(data.get("stage", "")))
             case "compiled":
@@ -74,5 +76,5 @@ def log_text(event: ServerSentEvent) -> list[str]:
         case "diagnostic":
             return rendered(event.data)
         case "note":
-            return [without_ansi(f"note: {event.data.get('text', '')}")]
+            return [f"note: {event.data.get('text', '')}"]
     return []

@@ -5,13 +5,18 @@ Lines may carry ANSI colours; `api.console` strips them where they can't be show
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 Json = dict[str, Any]
 """A JSON object of the API."""
 
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+_UNWANTED = re.compile(
+    r"(\x1b\[[0-9;:]*m)"  # a colour
+    r"|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[PX^_][^\x1b\n]*(?:\x1b\\)?|[@-Z\\])"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+"""Control sequences (ECMA-48) and characters; only colours are caught in a group."""
 _MINUTE = 60
 _HOUR = 3600
 _TENTHS_BELOW = 100
@@ -32,8 +37,13 @@ _WHY = {
 
 
 def without_ansi(text: str) -> str:
-    """The text without its colours."""
-    return _ANSI.sub("", text) if "\x1b" in text else text
+    """The text without colours, other control sequences, and control characters but newline and tab."""
+    return _UNWANTED.sub("", text)
+
+
+def only_colours(text: str) -> str:
+    """The same, with its colours: what a build prints must not move the cursor or write to the clipboard."""
+    return _UNWANTED.sub(lambda found: found[1] or "", text)
 
 
 def status(verb: str, text: str) -> str:
@@ -136,17 +146,16 @@ def reuse(report: Json) -> list[str]:
     return [*told, *refusals(report), *(f"note: {note}" for note in report.get("notes", ()))]
 
 
-def report(build: Json) -> list[str]:
-    """What a person wants to know after a build that succeeded, in a few lines."""
+def report(build: Json, told_before: Collection[str] = ()) -> list[str]:
+    """What a person wants to know after a build that succeeded, in a few lines; notes that were told are left out."""
     outcome = build["outcome"]
-    first, *rest = reuse(outcome["reuse"])
+    notes = [note for note in outcome["reuse"].get("notes", ()) if note not in told_before]
+    first, *rest = reuse({**outcome["reuse"], "notes": notes})
     told = [status("Reused", first), *(" " * 13 + line for line in rest)]
     for image in outcome["images"]:
         what = f"{image['binary']}: {size(image['size'])} in {count(image['files'], 'file')}"
         told.append(status("Image", f"{what} ({', '.join(image['tags']) or image['digest'][:19]})"))
         told += [" " * 13 + f"warning: {warning}" for warning in image.get("warnings", ())]
-    if outcome.get("lockfile"):
-        told.append(" " * 13 + "note: the source has no Cargo.lock; one was made and is kept with the build")
     return [*told, status("Finished", f"build {build['id']} in {duration(seconds_of(build))}")]
 
 

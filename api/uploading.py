@@ -21,6 +21,8 @@ from cache.tree import EntryKind, TreeEntry
 _CONNECTIONS = 4
 _EACH = 50
 """Blobs that are worth one more connection."""
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""What became a link or a fifo meanwhile is neither followed nor waited for."""
 _REDRAW_SECONDS = 0.1
 
 
@@ -89,7 +91,7 @@ class _Upload:
 
     def _send(self, client: Client, entry: TreeEntry) -> None:
         try:
-            handle = os.open(self._worktree.place(entry.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            handle = os.open(self._worktree.place(entry.path), _READ)
         except OSError as problem:
             raise UnreadableFile(f"`{shown(entry.path)}`: {problem.strerror}", entry=shown(entry.path)) from problem
         with _Exactly(handle, entry) as content:

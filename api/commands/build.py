@@ -68,7 +68,7 @@ def _followed(client: Client, build: Json, teller: Teller) -> Json:
 def _told(build: Json, console: Console, teller: Teller, *, references_too: bool) -> int:
     """Say how it ended."""
     if build["state"] == "succeeded":
-        console.lines(report(build))
+        console.lines(report(build, teller.notes))
         if references_too:
             for reference in references(build):
                 console.result(reference)

@@ -7,7 +7,7 @@ from api.client import Client
 from api.console import Console, Style
 from api.exits import FAILED_BY_BLAME, Exit
 from api.following import log_text
-from api.render import without_ansi
+from api.render import only_colours, without_ansi
 from api.sse import ServerSentEvent
 
 SUMMARY = "what a build printed"
@@ -39,5 +39,5 @@ def _print(events: Iterable[ServerSentEvent], console: Console) -> None:
     coloured = console.style is Style.FULL and console.out.isatty()
     for event in events:
         for line in log_text(event):
-            console.out.write((line if coloured else without_ansi(line)) + "\n")
+            console.out.write((only_colours(line) if coloured else without_ansi(line)) + "\n")
         console.out.flush()

@@ -126,6 +126,9 @@ class FakeDaemon:
         self.drop_requests = 0
         """Close the connection instead of answering, so many times."""
         self.archive = b""
+        self.cut_archive = False
+        self.refuse_blobs: Refusal | None = None
+        """Answer uploads with this before their bodies were read."""
         self.explanation: Json = {}
         handler = type("Handler", (_Handler,), {"daemon": self})
         self._server = _Server(("127.0.0.1", 0), handler)
@@ -199,6 +202,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         daemon = self.daemon
+        if self.command == "PUT" and daemon.refuse_blobs is not None:
+            self.close_connection = True
+            self._json(daemon.refuse_blobs.problem, 413, "application/problem+json")
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if daemon.drop_requests:
             daemon.drop_requests -= 1
@@ -237,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._events(self._build(build), query)
             case "GET", ["builds", build, "image"]:
                 self._build(build)
-                self._chunks([daemon.archive[:10], daemon.archive[10:]], "application/x-tar")
+                self._image()
             case "GET", ["builds", build, "contents"]:
                 self._build(build)
                 entry = {
@@ -345,6 +352,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._chunk(f"id: {number}\nevent: {kind}\ndata: {json.dumps(event)}\n\n".encode())
         self._chunk(b"")
 
+    def _image(self) -> None:
+        self._head("application/x-tar")
+        self._chunk(self.daemon.archive[:10])
+        if self.daemon.cut_archive:
+            self.close_connection = True
+            return
+        self._chunk(self.daemon.archive[10:])
+        self._chunk(b"")
+
     def _json(self, value: object, status: int = 200, media_type: str = "application/json") -> None:
         body = json.dumps(value).encode()
         self.send_response(status)
@@ -352,13 +368,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    def _chunks(self, pieces: list[bytes], media_type: str) -> None:
-        self._head(media_type)
-        for piece in pieces:
-            if piece:
-                self._chunk(piece)
-        self._chunk(b"")
 
     def _head(self, media_type: str) -> None:
         self.send_response(200)

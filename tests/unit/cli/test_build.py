@@ -79,6 +79,45 @@ def test_many_files_go_over_several_connections_and_all_arrive(cli: Cli, daemon:
     assert len(daemon.blobs) == 230 + 4
 
 
+def test_links_modes_and_empty_directories_are_listed(cli: Cli, daemon: FakeDaemon, project: Path):
+    (project / "link").symlink_to("src")
+    (project / "empty").mkdir()
+    (project / "src/main.rs").chmod(0o755)
+
+    assert cli("build", project).code == 0
+
+    (listing,) = daemon.trees.values()
+    entries = {each["path"]: each for each in listing["entries"]}
+    assert entries["link"] == {"path": "link", "kind": "symlink", "target": "src"}
+    assert entries["empty"] == {"path": "empty", "kind": "directory"}
+    assert entries["src/main.rs"]["executable"] is True
+
+
+def test_blob_that_is_refused_while_it_is_sent_tells_why(cli: Cli, daemon: FakeDaemon, project: Path):
+    (project / "big.bin").write_bytes(os.urandom(20_000_000))
+    daemon.refuse_blobs = Refusal("body_too_large", "leave it out", "limit")
+
+    ran = cli("build", project)
+
+    assert ran.code == 3
+    assert "leave it out" in ran.err
+
+
+def test_file_that_vanishes_under_the_upload_is_named(
+    cli: Cli, daemon: FakeDaemon, project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def late(client: Client, worktree: Worktree, console: Console) -> None:
+        (project / "src/main.rs").unlink()
+        upload(client, worktree, console)
+
+    monkeypatch.setattr("api.uploading.upload", late)
+
+    ran = cli("build", project)
+
+    assert ran.code == 2
+    assert "`src/main.rs`: No such file" in ran.err
+
+
 def test_only_the_image_reference_is_on_stdout(cli: Cli, project: Path):
     ran = cli("build", project)
 
@@ -212,6 +251,23 @@ def test_live_line_shows_progress_and_is_gone_at_the_end(cli: Cli, daemon: FakeD
     assert "12/152: cook" in err
     assert err.rindex("\r\x1b[K") < err.index("Finished")
     assert "12/152" not in err[err.rindex("\r\x1b[K") :]
+
+
+def test_what_a_build_prints_cannot_command_the_terminal(cli: Cli, daemon: FakeDaemon, project: Path):
+    daemon.script = [("log", {"text": "a\x1b[2Jb\x1b]52;c;aGk=\x07c\x1b[31md\x1b[0m\x08\x9b1;1He"})]
+
+    assert "abc\x1b[31md\x1b[0m1;1He\n" in cli("build", project, style=Style.FULL).err
+
+
+def test_note_is_told_once(cli: Cli, daemon: FakeDaemon, project: Path):
+    done = outcome()
+    done["reuse"]["notes"] = ["clippy is ignored", "a lock was made"]
+    daemon.ending = SUCCEEDED | {"outcome": done}
+    daemon.script = [("note", {"text": "clippy is ignored"})]
+
+    err = cli("build", project).err
+
+    assert (err.count("note: clippy is ignored"), err.count("note: a lock was made")) == (1, 1)
 
 
 def test_diagnostics_that_were_no_events_are_shown_from_the_record(cli: Cli, daemon: FakeDaemon, project: Path):

@@ -54,7 +54,13 @@ def test_table_without_rows_is_its_headings():
 
 @pytest.mark.parametrize(
     "text",
-    ["\x1b[1m\x1b[91mred\x1b[0m", "r\x1b[Ked", "\x1b]8;;http://x\x1b\\red\x1b]8;;\x1b\\", "\x1b]0;title\x07red"],
+    [
+        "\x1b[1m\x1b[91mred\x1b[0m",
+        "r\x1b[Ked",
+        "\x1b]8;;http://x\x1b\\red\x1b]8;;\x1b\\",
+        "\x1b]0;title\x07red",
+        "\x1b\x00red\r",
+    ],
 )
 def test_ansi_is_taken_out(text: str):
     assert without_ansi(text) == "red"

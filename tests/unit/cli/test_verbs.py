@@ -94,7 +94,7 @@ def test_unknown_build_is_said_at_once(cli: Cli, arguments: list[str]):
     assert "no build is called nope" in ran.err
 
 
-def test_reader_that_leaves_early_is_no_failure(process: Start, daemon: FakeDaemon):
+def test_reader_that_leaves_early_ends_it_quietly(process: Start, daemon: FakeDaemon):
     daemon.script = [("log", {"text": "x" * 1000})] * 3000
     build = daemon.new_build({"tree": ""})
     started = process("logs", "-f", build["id"])
@@ -102,7 +102,7 @@ def test_reader_that_leaves_early_is_no_failure(process: Start, daemon: FakeDaem
     started.stdout.close()
 
     assert "Traceback" not in started.stderr.read()
-    assert started.wait(20) == 0
+    assert started.wait(20) == 141
     started.stderr.close()
 
 
@@ -240,6 +240,15 @@ def test_image_save_to_where_nothing_can_be_written_is_said(cli: Cli, built: Fak
 
     assert ran.code == 2
     assert "No such file" in ran.err
+
+
+def test_image_that_is_cut_off_leaves_no_file(cli: Cli, built: FakeDaemon, tmp_path: Path):
+    built.archive, built.cut_archive = b"an OCI archive, surely", True
+
+    ran = cli("image", "save", "b1", "-o", tmp_path / "users.tar")
+
+    assert ran.code == 3
+    assert not list(tmp_path.glob("*users.tar*"))
 
 
 def test_image_contents_lists_each_file_and_its_reason(cli: Cli, built: FakeDaemon):
