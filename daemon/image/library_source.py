@@ -11,9 +11,9 @@ import secrets
 import tarfile
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, Protocol
 
 import msgspec
 
@@ -119,23 +119,25 @@ class _Taker:
 
     async def tar(self, path: str, most: int) -> IO[bytes] | None:
         """The tar stream of a path, or its first `most` bytes, as a file."""
-        spool = cast("IO[bytes]", tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115 - handed on
-        taken = 0
         stream = self._sandboxes.get(await self._opened(), path)
-        try:
-            async for piece in stream:
-                taken += len(piece)
-                if taken > _LARGEST_TAKING:
-                    raise OutputTooLarge(f"{path} of the toolchain image has more than {_LARGEST_TAKING} bytes")
-                await asyncio.to_thread(spool.write, piece)
-                if taken >= most:
-                    break
-        except FileNotFoundError:
-            return None
-        finally:
-            if isinstance(stream, AsyncGenerator):
-                await stream.aclose()
-        spool.seek(0)
+        taken = 0
+        with ExitStack() as unless_whole:
+            spool = unless_whole.enter_context(tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))
+            try:
+                async for piece in stream:
+                    taken += len(piece)
+                    if taken > _LARGEST_TAKING:
+                        raise OutputTooLarge(f"{path} of the toolchain image has more than {_LARGEST_TAKING} bytes")
+                    await asyncio.to_thread(spool.write, piece)
+                    if taken >= most:
+                        break
+            except FileNotFoundError:
+                return None
+            finally:
+                if isinstance(stream, AsyncGenerator):
+                    await stream.aclose()
+            spool.seek(0)
+            unless_whole.pop_all()
         return spool
 
 
