@@ -1,5 +1,6 @@
 """The plan stage: what kind of project this is, its keys, and the rung of the reuse ladder that it can stand on."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,7 +15,7 @@ from cache.tree import SourceTree
 from daemon.builds import BuildRequest, Reuse
 from daemon.ecosystems.ecosystem import Ecosystem, Plan, Project, Source
 from daemon.engine.engine import Images
-from daemon.errors import UnknownTree
+from daemon.errors import UnknownToolchain, UnknownTree
 from daemon.toolchains.toolchain import Toolchain
 
 
@@ -22,7 +23,11 @@ class Toolchains(Protocol):
     """What is offered."""
 
     async def offered(self) -> Sequence[Toolchain]:
-        """All offered toolchains."""
+        """All offered toolchains; the list may be some seconds old."""
+        ...
+
+    async def refresh(self) -> None:
+        """Make the list anew."""
         ...
 
     @property
@@ -95,12 +100,20 @@ class PlanStage:
 
     async def plan(self, source: Source) -> tuple[Ecosystem, Project]:
         """Find the ecosystem and let it read the manifests."""
-        offered = await self._toolchains.offered()
         for ecosystem in self._ecosystems:
-            if ecosystem.detects(source.files, source.request.directory):
-                return ecosystem, ecosystem.plan(source, offered, self._toolchains.default)
+            if await asyncio.to_thread(ecosystem.detects, source.files, source.request.directory):
+                return ecosystem, await self._planned(ecosystem, source)
         where = source.request.directory or "the root of the tree"
         raise NoManifest(f"There is no Cargo.toml at {where}: send the project's own root, or name its directory.")
+
+    async def _planned(self, ecosystem: Ecosystem, source: Source) -> Project:
+        default = self._toolchains.default
+        try:
+            return await asyncio.to_thread(ecosystem.plan, source, await self._toolchains.offered(), default)
+        except UnknownToolchain:
+            # It may have been made since the list was.
+            await self._toolchains.refresh()
+            return await asyncio.to_thread(ecosystem.plan, source, await self._toolchains.offered(), default)
 
     async def reusable(self, plan: Plan, request: BuildRequest) -> Reusable:
         """What of earlier builds fits."""

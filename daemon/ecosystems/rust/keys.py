@@ -6,6 +6,8 @@ Every part has a label that a person understands, because a difference is told b
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from cache.keys import Key, KeyKind, KeyPart
 from cache.manifests.rust.key_parts import exact_parts, hard_parts, unit_parts
 from daemon.builds import BuildRequest, ImageRequest, Link
@@ -66,7 +68,7 @@ def result_key(
             KeyPart("source tree", request.tree),
             KeyPart("directory", request.directory),
             KeyPart("binaries", ",".join(binary.full_name for binary in rust.selection.binaries)),
-            KeyPart("image settings", repr(untagged)),
+            KeyPart.of_json("image settings", msgspec.to_builtins(untagged)),
             KeyPart.of_json("compile environment", dict(rust.compile_environment)),
             KeyPart.of_json("check command", list(check or ())),
         ),
