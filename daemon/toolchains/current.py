@@ -1,0 +1,58 @@
+"""The toolchains that are offered now: asked of the engine when they are wanted, and remembered for a moment.
+
+Nothing is read at start, so a daemon starts without its engine; one that was just made is seen by the next build.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from daemon.engine.engine import Images, Sandboxes, Survey
+from daemon.toolchains.offers import FactsStore, offers
+from daemon.toolchains.toolchain import Toolchain
+
+_SECONDS = 2.0
+_STABLE = "stable"
+
+
+class CurrentToolchains:
+    """Offers, at most `seconds` old; `default` is the configured one, which may be empty."""
+
+    def __init__(
+        self,
+        configured: Mapping[str, str],
+        default: str,
+        *,
+        survey: Survey,
+        images: Images,
+        sandboxes: Sandboxes,
+        facts: FactsStore,
+        seconds: float = _SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._configured = configured
+        self._default = default
+        self._survey = survey
+        self._images = images
+        self._sandboxes = sandboxes
+        self._facts = facts
+        self._seconds = seconds
+        self._clock = clock
+        self._known: tuple[Toolchain, ...] = ()
+        self._until = -1.0
+        self._asking = asyncio.Lock()
+
+    @property
+    def default(self) -> str:
+        """The toolchain for sources that pick none: the configured one, or the only one there is, or `stable`."""
+        if self._default:
+            return self._default
+        return self._known[0].name if len(self._known) == 1 else _STABLE
+
+    async def offered(self) -> tuple[Toolchain, ...]:
+        """All offered toolchains by name; the failures are those of `offers`. None at all is never remembered."""
+        async with self._asking:
+            if self._clock() >= self._until:
+                self._known = await offers(self._configured, self._survey, self._images, self._sandboxes, self._facts)
+                self._until = self._clock() + (self._seconds if self._known else 0.0)
+            return self._known
