@@ -1,6 +1,7 @@
-"""The toolchains that are offered now: asked of the engine when they are wanted, and remembered for a moment.
+"""The toolchains that are offered now: asked of the engine when they are wanted, and remembered for a while.
 
-Nothing is read at start, so a daemon starts without its engine; one that was just made is seen by the next build.
+Nothing is read at start, so a daemon starts without its engine. An unchanged build does not wait for an engine that is busy
+committing; a plan that misses its toolchain asks anew, so one that was just made is found by the next build.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from daemon.engine.engine import Images, Sandboxes, Survey
 from daemon.toolchains.offers import FactsStore, offers
 from daemon.toolchains.toolchain import Toolchain
 
-_SECONDS = 2.0
+_SECONDS = 15.0
 _STABLE = "stable"
 
 
@@ -56,3 +57,7 @@ class CurrentToolchains:
                 self._known = await offers(self._configured, self._survey, self._images, self._sandboxes, self._facts)
                 self._until = self._clock() + (self._seconds if self._known else 0.0)
             return self._known
+
+    async def refresh(self) -> None:
+        """Forget what is known, so that the next question goes to the engine."""
+        self._until = -1.0
