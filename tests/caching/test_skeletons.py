@@ -1,7 +1,8 @@
 """Real cargo on skeletons, with no network: it accepts their locks, and what it compiled of dependencies stays fresh.
 
 Each scenario is a project; its crates from outside are vendored or come from a local git repository. The skeleton is
-built in one directory with one target directory, then the real sources are put over it and built, as cook and compile do.
+built in one directory with one target directory, then the real sources are put over it and built, as cook and compile
+do.
 """
 
 import json
@@ -201,7 +202,8 @@ required-features = ["extra"]
     "crates/users/build.rs": 'fn main() { println!("cargo:rustc-env=BUILT=yes"); }\n',
     "crates/users/benches/speed.rs": MAIN,
     "crates/model/Cargo.toml": (
-        '[package]\nname = "model"\nversion.workspace = true\nedition.workspace = true\n[dependencies]\nleaf.workspace = true'
+        '[package]\nname = "model"\nversion.workspace = true\nedition.workspace = true\n'
+        "[dependencies]\nleaf.workspace = true\n"
     ),
     "crates/model/src/lib.rs": 'pub const NAME: &str = env!("CARGO_PKG_VERSION");\n',
     "crates/derive-it/Cargo.toml": crate("derive-it", "0.1.0", "[lib]\nproc-macro = true\n"),
@@ -213,7 +215,7 @@ required-features = ["extra"]
     "crates/cshape/src/lib.rs": "",
     "crates/suite/Cargo.toml": crate("suite", "0.0.1"),
     "crates/suite/tests/all.rs": "#[test]\nfn passes() {}\n",
-    "tools/gen/Cargo.toml": '[package]\nname = "gen"\nversion = "0.1.0"\n[dependencies]\nmodel = { path = "../../crates/model" }',
+    "tools/gen/Cargo.toml": crate("gen", "0.1.0", '[dependencies]\nmodel = { path = "../../crates/model" }\n'),
     "tools/gen/src/gen.rs": MAIN,
     "tools/gen/src/main.rs": "extern crate model;\n" + MAIN,
     ".cargo/config.toml": VENDORED,
@@ -222,7 +224,9 @@ required-features = ["extra"]
 
 
 @pytest.mark.parametrize("lock_version", [1, 2, 3, 4])
-def test_a_workspace_of_many_shapes_is_cooked_from_stubs_and_its_dependencies_stay_fresh(tmp_path, lock_version):
+def test_a_workspace_of_many_shapes_is_cooked_from_stubs_and_its_dependencies_stay_fresh(
+    tmp_path: Path, lock_version: int
+):
     cooked = cook(tmp_path, WORKSPACE, "users", "admin", lock_version=lock_version)
     assert cooked.stub_packages() == {
         "leaf 1.0.3",
@@ -234,7 +238,7 @@ def test_a_workspace_of_many_shapes_is_cooked_from_stubs_and_its_dependencies_st
     assert ran.stdout == "3.1.4 leaf 1.0.3\n"
 
 
-def test_every_member_can_be_built_from_the_skeleton(tmp_path):
+def test_every_member_can_be_built_from_the_skeleton(tmp_path: Path):
     cooked = cook(tmp_path, WORKSPACE, "users")
     cooked.project.put(
         {**cooked.skeleton.files, **{p: WORKSPACE[p] for p in cooked.skeleton.verbatim}},
@@ -243,14 +247,14 @@ def test_every_member_can_be_built_from_the_skeleton(tmp_path):
     assert built.returncode == 0, built.stderr
 
 
-def test_no_stub_survives_under_the_name_of_its_real_package(tmp_path):
+def test_no_stub_survives_under_the_name_of_its_real_package(tmp_path: Path):
     cooked = cook(tmp_path, WORKSPACE, "users")
     assert not any("bloomery" in message.package for message in cooked.real)
     ran = cooked.project.cargo("run", "--release", "--locked", "--offline", "-p", "users", "--bin", "users")
     assert ran.stdout == "3.1.4 leaf 1.0.3\n"
 
 
-def test_a_path_dependency_beside_the_root_inherits_from_its_own_workspace(tmp_path):
+def test_a_path_dependency_beside_the_root_inherits_from_its_own_workspace(tmp_path: Path):
     files = {
         "app/Cargo.toml": crate(
             "app", "0.1.0", '[dependencies]\nshared = { path = "../libs/shared", version = "2" }\n'
@@ -261,7 +265,8 @@ def test_a_path_dependency_beside_the_root_inherits_from_its_own_workspace(tmp_p
             '[workspace.dependencies]\nleaf = "1"\n'
         ),
         "libs/shared/Cargo.toml": (
-            '[package]\nname = "shared"\nversion.workspace = true\nedition = "2021"\n[dependencies]\nleaf.workspace = true\n'
+            '[package]\nname = "shared"\nversion.workspace = true\nedition = "2021"\n'
+            "[dependencies]\nleaf.workspace = true\n"
         ),
         "libs/shared/src/lib.rs": "pub fn hello() { leaf::name(); }\n",
         "libs/unrelated/Cargo.toml": crate("unrelated"),
@@ -277,7 +282,7 @@ def test_a_path_dependency_beside_the_root_inherits_from_its_own_workspace(tmp_p
 
 
 @pytest.mark.parametrize("lock_version", [3, 4])
-def test_a_member_named_and_numbered_like_a_crate_from_outside(tmp_path, lock_version):
+def test_a_member_named_and_numbered_like_a_crate_from_outside(tmp_path: Path, lock_version: int):
     files = {
         "Cargo.toml": '[workspace]\nmembers = ["users", "app"]\nresolver = "2"\n',
         "users/Cargo.toml": crate("users", "1.0.0"),
@@ -303,7 +308,7 @@ def test_a_member_named_and_numbered_like_a_crate_from_outside(tmp_path, lock_ve
     assert "users 0.9.0" in cooked.fresh()
 
 
-def test_a_patch_that_only_members_need_is_a_stub_that_still_satisfies_them(tmp_path):
+def test_a_patch_that_only_members_need_is_a_stub_that_still_satisfies_them(tmp_path: Path):
     files = {
         "Cargo.toml": crate(
             "app",
@@ -327,7 +332,7 @@ def test_a_patch_that_only_members_need_is_a_stub_that_still_satisfies_them(tmp_
     assert cooked.compiled() == {"leaf 1.2.3", "app 0.1.0"}
 
 
-def test_a_patch_under_a_crate_from_outside_is_cooked_for_real(tmp_path):
+def test_a_patch_under_a_crate_from_outside_is_cooked_for_real(tmp_path: Path):
     files = {
         "Cargo.toml": """
 [workspace]
@@ -349,7 +354,8 @@ leaf = { path = "forks/leaf" }
         "src/main.rs": "fn main() { outer::name(); }\n",
         "forks/leaf/Cargo.toml": (
             '[package]\nname = "leaf"\nversion.workspace = true\nlicense.workspace = true\nedition = "2021"\n'
-            'readme = "README.md"\n[lints]\nworkspace = true\n[dependencies]\nbase = { path = "../../base", version = "1" }\n'
+            'readme = "README.md"\n[lints]\nworkspace = true\n'
+            '[dependencies]\nbase = { path = "../../base", version = "1" }\n'
         ),
         "forks/leaf/src/lib.rs": 'pub fn forked() -> &\'static str { base::BASE; include_str!("text.txt") }\n',
         "forks/leaf/src/text.txt": "text",
@@ -372,7 +378,7 @@ def git(place: Path, *arguments: str) -> None:
     subprocess.run(["git", *identity, *arguments], cwd=place, check=True, capture_output=True)
 
 
-def test_a_git_dependency_keeps_its_revision_in_the_skeletons_lock(tmp_path):
+def test_a_git_dependency_keeps_its_revision_in_the_skeletons_lock(tmp_path: Path):
     repository = tmp_path / "theirs"
     InMemoryFiles({"Cargo.toml": crate("theirs", "0.4.0"), "src/lib.rs": "pub fn hi() {}\n"}).write(repository)
     git(repository, "init", "-q")
@@ -400,7 +406,7 @@ def test_a_git_dependency_keeps_its_revision_in_the_skeletons_lock(tmp_path):
     assert not stubbed.private
 
 
-def test_a_real_version_that_is_the_stubs_gets_another_stub(tmp_path):
+def test_a_real_version_that_is_the_stubs_gets_another_stub(tmp_path: Path):
     files = {
         "Cargo.toml": crate("app", "0.0.0-bloomery.stub"),
         "src/main.rs": 'fn main() { println!("real") }\n',
@@ -411,7 +417,7 @@ def test_a_real_version_that_is_the_stubs_gets_another_stub(tmp_path):
     assert ran.stdout == "real\n"
 
 
-def test_two_packages_of_one_name_are_told_apart(tmp_path):
+def test_two_packages_of_one_name_are_told_apart(tmp_path: Path):
     files = {
         "Cargo.toml": crate(
             "app",
@@ -431,7 +437,7 @@ def test_two_packages_of_one_name_are_told_apart(tmp_path):
     assert cooked.compiled() == {"app 0.1.0", "twin 1.0.0", "twin 2.0.0"}
 
 
-def test_a_lock_can_be_made_from_a_skeleton_that_keeps_its_versions(tmp_path):
+def test_a_lock_can_be_made_from_a_skeleton_that_keeps_its_versions(tmp_path: Path):
     project = Project(tmp_path)
     project.put(WORKSPACE)
     assert project.cargo("generate-lockfile", "--offline").returncode == 0
@@ -447,7 +453,7 @@ def test_a_lock_can_be_made_from_a_skeleton_that_keeps_its_versions(tmp_path):
     assert skeleton(locked).files["Cargo.lock"] != expected
 
 
-def test_features_of_a_member_count_under_the_old_resolver_too(tmp_path):
+def test_features_of_a_member_count_under_the_old_resolver_too(tmp_path: Path):
     files = {
         "Cargo.toml": crate("app", "0.1.0", '[workspace]\nmembers = ["tool"]\nresolver = "1"\n'),
         "src/main.rs": MAIN,

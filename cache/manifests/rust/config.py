@@ -60,6 +60,12 @@ class CargoConfig:
         return tuple(self.values.get("build", {}).get("rustflags", ()))
 
     @property
+    def native_cpu(self) -> bool:
+        """Whether flags ask for the processor that the build runs on: its model is part of the unit key then."""
+        tables = [self.values.get("build", {}), *self.values.get("target", {}).values()]
+        return any("target-cpu=native" in flag for table in tables for flag in table.get("rustflags", ()))
+
+    @property
     def profiles(self) -> tuple[str, ...]:
         """The profiles that it sets something for."""
         return tuple(self.values.get("profile", {}))

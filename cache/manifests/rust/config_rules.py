@@ -29,6 +29,7 @@ _OWN_NAMES = re.compile(
 )
 """Environment variables that the daemon alone sets."""
 _SOURCE_KEYS = ("replace-with", "registry", "git", "branch", "tag", "rev", "directory", "local-registry")
+_FLAG_THAT_RUNS = re.compile(r"(?:^|\s)(?:-C|--codegen[ =])\s*linker=\S*/|-Z\s*codegen-backend=\S*/")
 _FLAG_PARTS = re.compile(r"[=,:\s]")
 
 
@@ -126,6 +127,8 @@ class Reading:
     def _flags(self, table: Table, key: str) -> list[str]:
         value = table.values[key]
         flags = value.split() if isinstance(value, str) else list(table.texts(key) or ())
+        if _FLAG_THAT_RUNS.search(" ".join(flags)):
+            raise table.failure("a linker or code generator is named without its path, such as `linker=clang`", key)
         for flag in flags:
             self._name_files(_FLAG_PARTS.split(flag))
         return flags
@@ -197,7 +200,8 @@ class Reading:
         return any(posixpath.basename(path) == "Cargo.toml" for path in self._layout.below(directory))
 
     def _registries(self, tables: Table) -> dict[str, Any]:
-        return {name: self._only(self._inner(tables, name), ("index", "protocol")) for name in tables}
+        found = {name: self._only(self._inner(tables, name), ("index", "protocol")) for name in tables}
+        return {name: kept for name, kept in found.items() if kept}
 
     def _sources(self, tables: Table) -> dict[str, Any]:
         found: dict[str, Any] = {}

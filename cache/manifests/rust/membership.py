@@ -133,7 +133,7 @@ class Membership:
             raise workspace.failure(
                 f"the member `{pattern}` is outside the source tree: send a directory that holds it", key
             )
-        return self._layout.match(place) if place else ("",)
+        return (self._layout.match(place) or (place,)) if place else ("",)
 
     def _add(self, workspace: Table, first: str, *, is_dependency: bool) -> None:
         waiting = [(first, is_dependency)]

@@ -1,26 +1,28 @@
+from collections.abc import Mapping
+
 import pytest
 
 from cache.errors import Blame
 from cache.manifests.rust.errors import BadManifest, NoManifest
-from cache.manifests.rust.package import Binary, Library
-from cache.manifests.rust.workspace import read_workspace
+from cache.manifests.rust.package import Binary, Library, Package
+from cache.manifests.rust.workspace import Workspace, read_workspace
 from tests.fakes.source_files import InMemoryFiles
 
 PACKAGE = '[package]\nname = "app"\nversion = "1.2.3"\nedition = "2021"\n'
 MAIN = {"src/main.rs": "fn main() {}"}
 
 
-def read(files, directory=""):
+def read(files: Mapping[str, str | bytes], directory: str = "") -> Workspace:
     return read_workspace(InMemoryFiles(files), directory)
 
 
-def single(manifest="", edition="2021", **files):
+def single(manifest: str, *paths: str, edition: str = "2021") -> Package:
+    """The package that a manifest and empty files at these paths make."""
     head = f'[package]\nname = "my-app"\nversion = "1.2.3"\nedition = "{edition}"\n'
-    sources = {path.replace("__", "/").replace("_rs", ".rs"): "" for path in files} if files else {"src/main.rs": ""}
-    return read({"Cargo.toml": head + manifest, **sources}).members[0]
+    return read({"Cargo.toml": head + manifest, **dict.fromkeys(paths, "")}).members[0]
 
 
-def package(name, more="", version="0.1.0"):
+def package(name: str, more: str = "", version: str = "0.1.0") -> str:
     return f'[package]\nname = "{name}"\nversion = "{version}"\nedition = "2021"\n{more}'
 
 
@@ -37,7 +39,7 @@ def test_a_tree_without_a_manifest_says_what_was_looked_for_and_where_others_are
         read({"a/Cargo.toml": PACKAGE, "a/src/main.rs": "", "README.md": ""})
     assert caught.value.blame is Blame.SOURCE
     assert caught.value.evidence == {"looked_for": "Cargo.toml", "found": ["a/Cargo.toml"]}
-    with pytest.raises(NoManifest, match="nowhere|none anywhere"):
+    with pytest.raises(NoManifest, match="none anywhere"):
         read({"README.md": ""}, "service")
     with pytest.raises(NoManifest):
         read({"Cargo.toml": PACKAGE, **MAIN}, "../elsewhere")
@@ -80,7 +82,7 @@ def test_what_is_no_toml_is_named_by_file_and_line():
         (b'[package]\nname = "a"\nworkspace = "w"\n', "no manifest with .workspace"),
     ],
 )
-def test_a_manifest_that_cargo_would_refuse_is_refused_with_its_field(content, words):
+def test_a_manifest_that_cargo_would_refuse_is_refused_with_its_field(content: bytes, words: str):
     with pytest.raises(BadManifest, match=words):
         read({"Cargo.toml": content, **MAIN})
 
@@ -101,78 +103,96 @@ def test_a_package_without_targets_is_refused_and_tests_alone_are_enough():
 # --- targets
 
 
-def names(member):
+def names(member: Package) -> dict[str, str]:
     return {binary.name: binary.path for binary in member.binaries}
 
 
 def test_binaries_are_found_where_cargo_finds_them():
-    files = ("src/main.rs", "src/bin/a.rs", "src/bin/b/main.rs", "src/bin/.c.rs", "src/bin/d/lib.rs", "src/bin/e.txt")
-    found = single(**{path.replace("/", "__"): "" for path in files})
+    declared = ("src/main.rs", "src/bin/a.rs", "src/bin/b/main.rs")
+    found = single("", *declared, "src/bin/.c.rs", "src/bin/d/lib.rs", "src/bin/e.txt")
     assert names(found) == {"my-app": "src/main.rs", "a": "src/bin/a.rs", "b": "src/bin/b/main.rs"}
 
 
 def test_a_declared_binary_takes_its_file_from_those_found():
-    member = single(
-        '[[bin]]\nname = "server"\npath = "src/main.rs"\nrequired-features = ["net"]\n[[bin]]\nname = "a"\n[features]\nnet = []\n',
-        **{"src__main_rs": "", "src__bin__a_rs": "", "src__bin__b_rs": ""},
-    )
+    manifest = """
+[features]
+net = []
+[[bin]]
+name = "server"
+path = "src/main.rs"
+required-features = ["net"]
+[[bin]]
+name = "a"
+"""
+    member = single(manifest, "src/main.rs", "src/bin/a.rs", "src/bin/b.rs")
     assert names(member) == {"server": "src/main.rs", "a": "src/bin/a.rs", "b": "src/bin/b.rs"}
     assert member.binaries[2].required_features == ("net",)
 
 
 def test_autobins_false_leaves_what_is_declared():
     manifest = 'autobins = false\n[[bin]]\nname = "x"\npath = "x.rs"\n'
-    assert names(single(manifest, **{"src__main_rs": "", "x_rs": ""})) == {"x": "x.rs"}
-    assert names(single("autobins = false\n", **{"src__main_rs": "", "src__lib_rs": ""})) == {}
+    assert names(single(manifest, "src/main.rs", "x.rs")) == {"x": "x.rs"}
+    assert names(single("autobins = false\n", "src/main.rs", "src/lib.rs")) == {}
 
 
 def test_edition_2015_finds_nothing_beside_what_is_declared_and_knows_old_places():
     manifest = '[[bin]]\nname = "tool"\n'
-    member = single(manifest, "2015", **{"src__tool_rs": "", "src__bin__other_rs": ""})
-    assert names(member) == {"tool": "src/tool.rs"}
+    assert names(single(manifest, "src/tool.rs", "src/bin/other.rs", edition="2015")) == {"tool": "src/tool.rs"}
     with pytest.raises(BadManifest, match="can't find `tool` bin"):
-        single(manifest, "2018", **{"src__tool_rs": "", "src__lib_rs": ""})
+        single(manifest, "src/tool.rs", "src/lib.rs", edition="2018")
 
 
 def test_a_binary_with_two_possible_files_is_refused():
     with pytest.raises(BadManifest, match="multiple target files"):
-        single('[[bin]]\nname = "a"\n', **{"src__bin__a_rs": "", "src__bin__a__main_rs": ""})
+        single('[[bin]]\nname = "a"\n', "src/bin/a.rs", "src/bin/a/main.rs")
     with pytest.raises(BadManifest, match="duplicate binary name a"):
-        single("", **{"src__bin__a_rs": "", "src__bin__a__main_rs": ""})
+        single("", "src/bin/a.rs", "src/bin/a/main.rs")
 
 
 def test_the_library_takes_its_name_from_the_package_and_its_kind_from_the_manifest():
-    assert single("", src__lib_rs="").library == Library(name="my_app", path="src/lib.rs")
-    given = single('[lib]\nname = "other"\npath = "lib/other.rs"\ncrate-type = ["cdylib", "rlib"]\n', lib__other_rs="")
+    assert single("", "src/lib.rs").library == Library(name="my_app", path="src/lib.rs")
+    given = single('[lib]\nname = "other"\npath = "lib/other.rs"\ncrate-type = ["cdylib", "rlib"]\n', "lib/other.rs")
     assert given.library == Library(name="other", path="lib/other.rs", crate_types=("cdylib", "rlib"))
-    assert single("[lib]\nproc-macro = true\n", src__lib_rs="").is_proc_macro
-    assert single('[lib]\ncrate_type = ["proc-macro"]\n', src__lib_rs="").is_proc_macro
-    assert not single("", src__main_rs="").has_library
+    assert single("[lib]\nproc-macro = true\n", "src/lib.rs").is_proc_macro
+    assert single('[lib]\ncrate_type = ["proc-macro"]\n', "src/lib.rs").is_proc_macro
+    assert not single("", "src/main.rs").has_library
 
 
 def test_a_library_that_is_not_there_or_has_a_hyphen_is_refused():
     with pytest.raises(BadManifest, match="can't find library `my_app`"):
-        single("[lib]\n", src__main_rs="")
+        single("[lib]\n", "src/main.rs")
     with pytest.raises(BadManifest, match="cannot contain hyphens"):
-        single('[lib]\nname = "my-lib"\n', src__lib_rs="")
-    assert single("[lib]\n", "2015", src__my_app_rs="").library == Library(name="my_app", path="src/my_app.rs")
+        single('[lib]\nname = "my-lib"\n', "src/lib.rs")
+    old = single("[lib]\n", "src/my_app.rs", edition="2015")
+    assert old.library == Library(name="my_app", path="src/my_app.rs")
 
 
-def test_the_build_script_is_where_the_manifest_says_or_build_rs():
-    assert single("", **{"src__main_rs": "", "build_rs": ""}).build_script == "build.rs"
-    assert single("build = false\n", **{"src__main_rs": "", "build_rs": ""}).build_script is None
-    assert single('build = "tools/make.rs"\n', src__main_rs="").build_script == "tools/make.rs"
-    assert single("build = true\n", src__main_rs="").build_script == "build.rs"
-    assert single('build = ["a.rs", "b.rs"]\n', src__main_rs="").build_script == "a.rs"
-    assert single("", src__main_rs="").build_script is None
+@pytest.mark.parametrize(
+    ("manifest", "paths", "script"),
+    [
+        ("", ("build.rs",), "build.rs"),
+        ("", (), None),
+        ("build = false\n", ("build.rs",), None),
+        ('build = "tools/make.rs"\n', (), "tools/make.rs"),
+        ("build = true\n", (), "build.rs"),
+        ('build = ["a.rs", "b.rs"]\n', (), "a.rs"),
+    ],
+)
+def test_the_build_script_is_where_the_manifest_says_or_build_rs(
+    manifest: str, paths: tuple[str, ...], script: str | None
+):
+    assert single(manifest, "src/main.rs", *paths).build_script == script
 
 
 def test_features_include_optional_dependencies_unless_one_is_named_with_dep():
-    member = single(
-        '[features]\nnet = ["dep:tcp"]\n[dependencies]\ntcp = { version = "1", optional = true }\n'
-        'udp = { version = "1", optional = true }\n'
-    )
-    assert member.features == ("net", "udp")
+    manifest = """
+[features]
+net = ["dep:tcp"]
+[dependencies]
+tcp = { version = "1", optional = true }
+udp = { version = "1", optional = true }
+"""
+    assert single(manifest, "src/main.rs").features == ("net", "udp")
 
 
 # --- membership
@@ -259,7 +279,7 @@ def test_a_member_outside_the_root_must_point_back():
         "member/Cargo.toml": package("member"),
         "member/src/lib.rs": "",
     }
-    with pytest.raises(BadManifest, match="wrong workspace: expected root/Cargo.toml, found none"):
+    with pytest.raises(BadManifest, match=r"wrong workspace: expected root/Cargo\.toml, found none"):
         read(files, "root")
 
 
@@ -305,7 +325,7 @@ def test_a_path_package_inherits_from_the_root_above_it():
         ('[workspace]\nresolver = "2"\n[package]\nname = "a"\n', "2"),
     ],
 )
-def test_the_resolver_is_said_or_follows_from_the_edition(manifest, resolver):
+def test_the_resolver_is_said_or_follows_from_the_edition(manifest: str, resolver: str):
     assert read({"Cargo.toml": manifest, **MAIN}).resolver == resolver
 
 
