@@ -190,8 +190,7 @@ version = "0.2.0"
 
 
 def test_what_a_package_from_outside_depends_on_is_put_in_whole_with_what_it_needs():
-    root = PATCHED["Cargo.toml"].replace("bytes = { version", 'hyper = "0"
-bytes = { version')
+    root = PATCHED["Cargo.toml"].replace("bytes = { version", 'hyper = "0"\nbytes = { version')
     files = {**PATCHED, "Cargo.toml": root}
     stubbed = made(files)
     assert [package.name for package in stubbed.unstubbable] == ["bytes", "model"]
