@@ -1,4 +1,4 @@
-"""Ends with 0 if a container engine answers at DOCKER_HOST or the default socket; needs nothing but Python."""  # noqa: INP001 - a program, no package
+"""Ends with 0 if a container engine answers at DOCKER_HOST or the default socket; needs nothing but Python."""
 
 import http.client
 import os
