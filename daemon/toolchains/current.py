@@ -1,7 +1,7 @@
 """The toolchains that are offered now: asked of the engine when they are wanted, and remembered for a while.
 
-Nothing is read at start, so a daemon starts without its engine. An unchanged build does not wait for an engine that is busy
-committing; a plan that misses its toolchain asks anew, so one that was just made is found by the next build.
+Nothing is read at start, so a daemon starts without its engine. An unchanged build does not wait for an engine that is
+busy committing; a plan that misses its toolchain asks anew, so one that was just made is found by the next build.
 """
 
 import asyncio
