@@ -308,6 +308,18 @@ def test_a_member_named_and_numbered_like_a_crate_from_outside(tmp_path: Path, l
     assert "users 0.9.0" in cooked.fresh()
 
 
+def test_a_binary_of_a_package_that_is_named_like_its_own_dependency(tmp_path: Path):
+    files = {
+        "Cargo.toml": crate("users", "0.1.0", '[dependencies]\ntheirs = { package = "users", version = "1" }\n'),
+        "src/main.rs": "fn main() { theirs::name(); }\n",
+        ".cargo/config.toml": VENDORED,
+        **vendor("users", "1.0.0"),
+    }
+    cooked = cook(tmp_path, files, "users")
+    assert cooked.stub_packages() == {"users 1.0.0", "users 0.0.0-bloomery.stub"}
+    assert cooked.fresh() == {"users 1.0.0"}
+
+
 def test_a_patch_that_only_members_need_is_a_stub_that_still_satisfies_them(tmp_path: Path):
     files = {
         "Cargo.toml": crate(

@@ -1,7 +1,9 @@
 """Which binaries, features and profile a build is about, checked against the workspace, and cargo's words for them."""
 
+import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from cache.manifests.rust.errors import (
     AmbiguousBinary,
@@ -27,6 +29,8 @@ class Selection:
     default_features: bool = True
     profile: str = DEFAULT_PROFILE
     manifest: str | None = None
+    specifications: tuple[str, ...] = ()
+    """What `-p` gets: a package's name, or its place where the lock has others of that name."""
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -36,8 +40,8 @@ class Selection:
     def arguments(self) -> tuple[str, ...]:
         """The arguments of `cargo build`, run in the workspace's root."""
         found: list[str] = ["--manifest-path", self.manifest] if self.manifest else []
-        for package in self.packages:
-            found += ["-p", package]
+        for specification in self.specifications:
+            found += ["-p", specification]
         for name in dict.fromkeys(binary.name for binary in self.binaries):
             found += ["--bin", name]
         if not self.default_features:
@@ -84,7 +88,23 @@ def select(
         default_features=default_features,
         profile=profile,
         manifest=manifest,
+        specifications=tuple(_specification(workspace, package) for package in _in_order(chosen, packages)),
     )
+
+
+def _in_order(binaries: Iterable[Binary], packages: Iterable[Package]) -> list[Package]:
+    by_name = {package.name: package for package in packages}
+    return [by_name[name] for name in dict.fromkeys(binary.package for binary in binaries)]
+
+
+def _specification(workspace: Workspace, package: Package) -> str:
+    """A version would tell namesakes apart, too, but the skeleton's is not the real one."""
+    namesakes = [other for other in workspace.packages if other.name == package.name]
+    locked = [other for other in (workspace.lock.external() if workspace.lock else ()) if other.name == package.name]
+    if len(namesakes) + len(locked) == 1:
+        return package.name
+    place = posixpath.join(workspace.work, package.directory).rstrip("/")
+    return f"path+file://{quote(place)}#{package.name}"
 
 
 def _listed(binaries: Iterable[Binary]) -> str:

@@ -51,6 +51,8 @@ class Workspace:
     config: CargoConfig = field(default_factory=CargoConfig)
     toolchain: str | None = None
     notes: tuple[str, ...] = ()
+    work: str = "/work"
+    """Where the tree will stand."""
     document: Table = field(repr=False, compare=False)
     """The root manifest."""
     layout: Layout = field(repr=False, compare=False)
@@ -108,6 +110,7 @@ def read_workspace(files: SourceFiles, directory: str = "", work: str = "/work")
         config=config,
         toolchain=toolchain,
         notes=(*config.notes, *notes),
+        work=work,
         document=membership.document,
         layout=layout,
     )
