@@ -7,7 +7,6 @@ Source: https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#prag
 """
 
 import asyncio
-import errno
 import fcntl
 import os
 import sqlite3
@@ -24,8 +23,10 @@ from cache.schema import STEPS, Steps, bring_up_to_date
 
 T = TypeVar("T")
 
-_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
+# A quota that is used up is a failed write; a full disk may show first when the shared index cannot grow.
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 _PRIMARY = 0xFF
 
 
@@ -48,6 +49,13 @@ class StoreDamaged(Failure):
 
     kind = "store_damaged"
     title = "The store's database is damaged"
+
+
+class StoreUnavailable(Failure):
+    """The database cannot be read or written for now: another program holds it, or its disk fails."""
+
+    kind = "store_unavailable"
+    title = "The store's database does not answer"
 
 
 class StateDirLock:
@@ -84,7 +92,8 @@ class StateDirLock:
 class Database:
     """Runs functions of a connection: `write` in a transaction that commits when they return, `read` in a snapshot.
 
-    Both raise `NoSpace` for a full disk and `StoreDamaged` for a broken file. A write that was started is finished even
+    Both raise `NoSpace` for a full disk, `StoreDamaged` for a broken file and `StoreUnavailable` for one that another
+    program holds. A write that was started is finished even
     when its caller is cancelled meanwhile; one that was not started by then never happens.
     """
 
@@ -196,8 +205,8 @@ def _translated(path: Path) -> Iterator[None]:
                 f"{path} is damaged ({error}). Move it away, or restore a copy of it; without it Bloomery starts with "
                 "an empty cache and no history.",
             ) from error
-        raise
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise NoSpace(f"The disk of {path.parent} is full: free some space there.") from error
+        if code & _PRIMARY in _PASSING:
+            raise StoreUnavailable(
+                f"{path}: {error}. See whether another program has it open, and whether its disk is well.",
+            ) from error
         raise

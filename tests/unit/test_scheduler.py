@@ -336,6 +336,71 @@ async def test_a_full_disk_delays_a_final_state_and_does_not_lose_it(tmp_path: P
     assert (build.state, len(it.runner.runs)) == (BuildState.SUCCEEDED, 1)
 
 
+async def test_an_attempt_that_cancels_itself_is_tried_again(tmp_path: Path):
+    async def act(build: Build, _: Progress) -> Outcome:
+        if build.attempt == 1:
+            raise asyncio.CancelledError
+        return OUTCOME
+
+    async with daemon(tmp_path, act) as it:
+        build = await it.end(await it.submit())
+
+    assert (build.state, build.attempt) == (BuildState.SUCCEEDED, 2)
+
+
+async def test_a_store_that_breaks_under_a_build_costs_neither_the_queue_nor_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async def act(build: Build, _: Progress) -> Outcome:
+        if build.request.tree == "unlucky":
+            monkeypatch.setattr(it.store, "change_build", broken)
+        return OUTCOME
+
+    async with daemon(tmp_path, act, concurrent=1) as it:
+        lost = await it.submit("unlucky")
+        await it.runner.begun.wait()
+        await asyncio.wait({job.work for job in it.scheduler._jobs.values() if job.work})
+        monkeypatch.undo()
+        other = await it.end(await it.submit("lucky"))
+        before = await it.records.build(lost.id)
+    async with daemon(tmp_path) as it:
+        after = await it.end(lost)
+
+    assert (other.state, before.state) == (BuildState.SUCCEEDED, BuildState.RUNNING)
+    assert (after.state, after.attempt) == (BuildState.SUCCEEDED, 2)
+
+
+async def test_a_daemon_that_ends_with_a_full_disk_leaves_the_build_to_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("daemon.scheduler._STORE_PAUSE", 0.01)
+    go_on = asyncio.Event()
+
+    async def full(*_: object) -> None:
+        raise NoSpace("full")
+
+    async def act(_: Build, __: Progress) -> Outcome:
+        await go_on.wait()
+        return OUTCOME
+
+    async with daemon(tmp_path, act) as it:
+        build = await it.submit()
+        await it.runner.begun.wait()
+        with monkeypatch.context() as patched:
+            patched.setattr(it.store, "change_build", full)
+            go_on.set()
+            await asyncio.sleep(0.05)
+            async with asyncio.timeout(5):
+                await it.scheduler.drain(0.01)
+    async with daemon(tmp_path) as it:
+        again = await it.end(build)
+
+    assert (again.state, again.attempt) == (BuildState.SUCCEEDED, 2)
+
+
 # --- cancelling
 
 

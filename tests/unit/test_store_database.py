@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database as Tables
 
-from cache.database import Database, StateDirInUse, StateDirLock, StateDirUnusable, StoreDamaged
+from cache.database import Database, StateDirInUse, StateDirLock, StateDirUnusable, StoreDamaged, StoreUnavailable
 from cache.errors import NoSpace
 from cache.schema import STEPS, StoreTooNew
 from cache.store import Store
@@ -109,6 +109,18 @@ async def test_a_full_disk_is_no_space_and_passes(database: Database):
     await database.write(lambda tables: tables.execute(INSERT, ["a" * 100_000]))
 
     assert len(await names(database)) == 1
+
+
+async def test_a_database_that_another_program_holds_is_unavailable_and_comes_back(database: Database, tmp_path: Path):
+    await database.write(pragma("busy_timeout = 10"))
+    other = sqlite3.connect(tmp_path / "b.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="another program"):
+        await database.write(lambda tables: tables.execute(INSERT, ["a"]))
+    other.close()
+    await database.write(lambda tables: tables.execute(INSERT, ["b"]))
+
+    assert await names(database) == ["b"]
 
 
 async def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path):
