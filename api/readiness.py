@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from cache.errors import Failure
+from cache.errors import Failure, NoSpace
 
 _SECONDS = 3.0
 
@@ -60,22 +60,14 @@ class Readiness:
             return Finding(name, ready=False, detail=f"no answer within {self._seconds:g} seconds")
 
 
-class TooLittleSpace(Failure):
-    """Less is free where the state directory is than the configuration wants."""
-
-    kind = "no_space"
-    title = "There is too little space left"
-
-
-def disk(directory: Path, floor: float) -> Check:
-    """Whether at least `floor` (a share of 1) of the directory's disk is free."""
+def disk(directory: Path, least: int) -> Check:
+    """Whether at least `least` bytes of the directory's disk are free."""
 
     async def check() -> str:
-        usage = await asyncio.to_thread(shutil.disk_usage, directory)
-        free = usage.free / usage.total
-        if free < floor:
-            raise TooLittleSpace(f"{free:.0%} of {directory} is free, {floor:.0%} is the least; make room")
-        return f"{free:.0%} free"
+        free = (await asyncio.to_thread(shutil.disk_usage, directory)).free
+        if free < least:
+            raise NoSpace(f"{free >> 20:,} MiB are free at {directory}, {least >> 20:,} MiB are the least; make room")
+        return f"{free >> 20:,} MiB free"
 
     return check
 

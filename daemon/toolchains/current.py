@@ -41,7 +41,7 @@ class CurrentToolchains:
         self._clock = clock
         self._known: tuple[Toolchain, ...] = ()
         self._until = -1.0
-        self._asking = asyncio.Lock()
+        self._asking: asyncio.Task[tuple[Toolchain, ...]] | None = None
 
     @property
     def default(self) -> str:
@@ -51,13 +51,31 @@ class CurrentToolchains:
         return self._known[0].name if len(self._known) == 1 else _STABLE
 
     async def offered(self) -> tuple[Toolchain, ...]:
-        """All offered toolchains by name; the failures are those of `offers`. None at all is never remembered."""
-        async with self._asking:
-            if self._clock() >= self._until:
-                self._known = await offers(self._configured, self._survey, self._images, self._sandboxes, self._facts)
-                self._until = self._clock() + (self._seconds if self._known else 0.0)
-            return self._known
+        """All offered toolchains by name; the failures are those of `offers`. None at all is never remembered.
 
-    async def refresh(self) -> None:
-        """Forget what is known, so that the next question goes to the engine."""
-        self._until = -1.0
+        Whoever asks meanwhile waits for the same answer, and one who leaves does not end it: a new image takes seconds
+        to be probed.
+        """
+        if self._asking is None or self._asking.done():
+            if self._clock() < self._until:
+                return self._known
+            self._asking = asyncio.create_task(self._ask())
+            self._asking.add_done_callback(_heard)
+        return await asyncio.shield(self._asking)
+
+    async def close(self) -> None:
+        """End what is being asked."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait({self._asking})
+
+    async def _ask(self) -> tuple[Toolchain, ...]:
+        self._known = await offers(self._configured, self._survey, self._images, self._sandboxes, self._facts)
+        self._until = self._clock() + (self._seconds if self._known else 0.0)
+        return self._known
+
+
+def _heard(asked: "asyncio.Task[tuple[Toolchain, ...]]") -> None:
+    """A failure that nobody waits for any more is no error of the loop's."""
+    if not asked.cancelled():
+        asked.exception()

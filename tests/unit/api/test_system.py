@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from api.readiness import Lifecycle, Readiness, disk, remembered
-from cache.errors import Failure
+from cache.errors import NoSpace
 from daemon.errors import EngineUnavailable
 from tests.fakes.api import Daemon, MakeDaemon, running
 
@@ -59,10 +59,9 @@ async def test_a_check_that_says_nothing_is_not_waited_for():
 
 
 async def test_a_disk_is_ready_while_enough_of_it_is_free(tmp_path: Path):
-    assert (await disk(tmp_path, 0.0)()).endswith(" free")
-    with pytest.raises(Failure, match="make room") as caught:
-        await disk(tmp_path, 1.1)()
-    assert caught.value.kind == "no_space"
+    assert (await disk(tmp_path, 1)()).endswith(" MiB free")
+    with pytest.raises(NoSpace, match="make room"):
+        await disk(tmp_path, 1 << 62)()
 
 
 async def test_a_remembered_check_asks_again_only_after_a_while_or_a_failure():

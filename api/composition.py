@@ -1,0 +1,262 @@
+"""Which part is made of which: the daemon's objects, put together from a configuration, an open store and an engine.
+
+Nothing here runs; `api.server` does. Whoever wants to know what depends on what reads this.
+"""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from api.app import make_app
+from api.bodies import BodyLimits
+from api.endpoint import Endpoint
+from api.guard import Guard
+from api.handlers.artifacts import ArtifactHandlers
+from api.handlers.builds import BuildHandlers
+from api.handlers.events import EventHandlers
+from api.handlers.explain import ExplainHandlers
+from api.handlers.system import SystemHandlers
+from api.handlers.trees import TreeHandlers
+from api.openapi import describe
+from api.readiness import Check, Readiness, disk, remembered
+from cache.digest import Digest
+from cache.manifests.rust import errors as rust_errors
+from cache.store import Store
+from daemon.admission import Admission
+from daemon.after_recovery import AfterRecovery
+from daemon.artifacts import StoredArtifacts
+from daemon.build_records import BuildRecords
+from daemon.config import Config, UploadSettings
+from daemon.ecosystems.rust.ecosystem import RustEcosystem
+from daemon.ecosystems.rust.keys import Host
+from daemon.engine.docker import DockerEngine
+from daemon.errors import NoToolchain
+from daemon.event_log import EventLog
+from daemon.image import layout
+from daemon.image.architecture import AMD64
+from daemon.image.elf import ElfReader
+from daemon.image.library_source import LibrarySource
+from daemon.metered_intake import MeteredIntake
+from daemon.metrics import Metrics, ProjectLabel
+from daemon.network import NetworkSettings
+from daemon.pipeline.assemble import Assembler
+from daemon.pipeline.check import Checker
+from daemon.pipeline.compile import CompileStage
+from daemon.pipeline.cook import CookStage
+from daemon.pipeline.explain import Explainer
+from daemon.pipeline.fetch import FetchStage, NetworkAccess
+from daemon.pipeline.finish import FinishStage
+from daemon.pipeline.layers import Layers
+from daemon.pipeline.pipeline import Pipeline
+from daemon.pipeline.plan import PlanStage
+from daemon.pipeline.publish import PublishStage
+from daemon.pipeline.sandboxes import INSTANCE_LABEL, SandboxSettings
+from daemon.processor import processor
+from daemon.recovery import Recovery
+from daemon.scheduler import Scheduler
+from daemon.toolchains.current import CurrentToolchains
+from daemon.upload import Intake
+
+_LEAST_FREE = 1 << 30
+"""Bytes that have to be free for the daemon to call itself ready."""
+_DOCUMENT_PER_ENTRY = 256
+"""Bytes of a JSON listing for each entry, its path apart: digest, size and the words around them."""
+_ENGINE_SECONDS = 1.0
+_SOURCE_FAILURES = (
+    rust_errors.NoManifest,
+    rust_errors.BadManifest,
+    rust_errors.LockMismatch,
+    rust_errors.UnsupportedSetting,
+    rust_errors.BadSettings,
+    rust_errors.UnknownBinary,
+    rust_errors.AmbiguousBinary,
+    rust_errors.UnknownFeature,
+    rust_errors.MissingFeature,
+    rust_errors.UnknownProfile,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What the daemon is put together from; all of it is open."""
+
+    config: Config
+    network: NetworkSettings
+    ca_bundle: bytes
+    tokens: dict[str, str]
+    """The scope of each token."""
+    store: Store
+    engine: DockerEngine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """The parts that have a life: they are started and ended by `api.server`."""
+
+    app: web.Application
+    scheduler: Scheduler
+    runner: AfterRecovery
+    toolchains: CurrentToolchains
+    events: EventLog
+    readiness: Readiness
+    closing: asyncio.Event
+    """Set when followers are to leave."""
+
+
+def compose(means: Means) -> Daemon:
+    """Put everything together."""
+    config, store, engine = means.config, means.store, means.engine
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, ProjectLabel.SHOWN if config.metrics.project_label else ProjectLabel.HIDDEN)
+    records, events = BuildRecords(store), EventLog(store)
+    toolchains = CurrentToolchains(
+        config.toolchains.images,
+        config.toolchains.default,
+        survey=engine.survey,
+        images=engine.images,
+        sandboxes=engine.sandboxes,
+        facts=store,
+    )
+    plan = PlanStage(
+        ecosystems=(RustEcosystem(Host(mirrors=means.network.mirrors, cpu=processor())),),
+        toolchains=toolchains,
+        index=store,
+        images=engine.images,
+        blobs=store.blobs,
+    )
+    fetch = _fetch(means)
+    recovery = Recovery(engine.survey, engine.sandboxes, engine.images, store, store.instance)
+    runner = AfterRecovery(_pipeline(means, plan, fetch), recovery)
+    scheduler = Scheduler(records, runner, events, metrics, config.builds)
+    admission = Admission(scheduler, store)
+    intake = MeteredIntake(Intake(store.blobs, store, config.upload.archive(), config.upload.readers), metrics)
+    readiness = Readiness(_checks(means, admission, toolchains))
+    closing = asyncio.Event()
+    limits = body_limits(config.upload)
+    endpoints: tuple[Endpoint, ...] = (
+        *BuildHandlers(admission, records, intake, limits).endpoints(),
+        *EventHandlers(events, records, closing).endpoints(),
+        *ArtifactHandlers(records, StoredArtifacts(store.blobs)).endpoints(),
+        *TreeHandlers(intake, store, limits).endpoints(),
+        *ExplainHandlers(Explainer(plan=plan, fetch=fetch), _SOURCE_FAILURES, limits).endpoints(),
+        *SystemHandlers(readiness, toolchains, registry, lambda: describe(endpoints, own_version())).endpoints(),
+    )
+    return Daemon(
+        app=make_app(endpoints, Guard(means.tokens)),
+        scheduler=scheduler,
+        runner=runner,
+        toolchains=toolchains,
+        events=events,
+        readiness=readiness,
+        closing=closing,
+    )
+
+
+def _fetch(means: Means) -> FetchStage:
+    return FetchStage(
+        engine=means.engine.sandboxes,
+        index=means.store,
+        blobs=means.store.blobs,
+        access=NetworkAccess(
+            network=means.network.mode, ca_bundle=means.ca_bundle, environment=means.network.environment
+        ),
+        scratch=scratch(means.config),
+        limit=means.config.limits.file_size,
+    )
+
+
+def _pipeline(means: Means, plan: PlanStage, fetch: FetchStage) -> Pipeline:
+    config, store, engine = means.config, means.store, means.engine
+    limits = config.limits.sandbox()
+    reader = ElfReader()
+    libraries = LibrarySource(engine.sandboxes, store.blobs, store, {INSTANCE_LABEL: store.instance})
+
+    def archive(manifest: Digest) -> AsyncIterator[bytes]:
+        return layout.archive(manifest, (), store.blobs)
+
+    return Pipeline(
+        plan=plan,
+        fetch=fetch,
+        layers=Layers(fetch=fetch, cook=CookStage(engine.sandboxes), records=store, images=engine.images),
+        compile=CompileStage(
+            engine=engine.sandboxes, blobs=store.blobs, scratch=scratch(config), limit=config.limits.binary
+        ),
+        finish=FinishStage(
+            assembler=Assembler(store.blobs, libraries, reader, AMD64),
+            checker=Checker(store.blobs, reader, AMD64),
+            publish=PublishStage(images=engine.images, tags=store, archive=archive),
+            images=engine.images,
+            engine=engine.sandboxes,
+            limits=limits,
+        ),
+        results=store,
+        engine=engine.sandboxes,
+        sandboxes=SandboxSettings(instance=store.instance, limits=limits, runtime=config.engine.runtime or None),
+    )
+
+
+def _checks(means: Means, admission: Admission, toolchains: CurrentToolchains) -> tuple[tuple[str, Check], ...]:
+    engine, instance = means.engine, means.store.instance
+
+    async def answers() -> str:
+        await engine.survey.sandboxes({INSTANCE_LABEL: instance})
+        info = await engine.survey.info()
+        return f"{info.name} {info.version}, API {info.api}"
+
+    async def has_room() -> str:
+        await admission.require_open()
+        return "builds are accepted"
+
+    async def are_offered() -> str:
+        names = [toolchain.name for toolchain in await toolchains.offered()]
+        if not names:
+            raise NoToolchain("make one with `bloomery toolchain make stable`")
+        return ", ".join(names)
+
+    return (
+        ("engine", remembered(answers, _ENGINE_SECONDS)),
+        ("disk", disk(state_dir(means.config), _LEAST_FREE)),
+        ("queue", has_room),
+        ("toolchains", are_offered),
+    )
+
+
+def body_limits(upload: UploadSettings) -> BodyLimits:
+    """The bounds of bodies that follow from those of uploads."""
+    return BodyLimits(
+        archive=upload.body,
+        blob=upload.expanded,
+        document=2 * upload.names + _DOCUMENT_PER_ENTRY * upload.entries,
+        idle=upload.idle,
+        total=upload.total,
+    )
+
+
+def state_dir(config: Config) -> Path:
+    """Where everything is that the daemon keeps."""
+    return Path(config.server.state_dir)
+
+
+def scratch(config: Config) -> Path:
+    """Where stages put what comes out of sandboxes while they look at it."""
+    return state_dir(config) / "scratch"
+
+
+def clear_scratch(config: Config) -> None:
+    """Remove what a crash left of it; the state directory is held."""
+    shutil.rmtree(scratch(config), ignore_errors=True)
+    scratch(config).mkdir(mode=0o700, parents=True)
+
+
+def own_version() -> str:
+    """Bloomery's."""
+    try:
+        return version("bloomery")
+    except PackageNotFoundError:
+        return "0"
