@@ -15,7 +15,7 @@ from api.console import Console
 from api.render import Json, bar, count, size
 from api.worktree import UnreadableFile, Worktree, changed
 from cache.archive_errors import shown
-from cache.errors import Failure
+from cache.errors import Blame, Failure
 from cache.tree import EntryKind, TreeEntry
 
 _CONNECTIONS = 4
@@ -23,21 +23,44 @@ _EACH = 50
 """Blobs that are worth one more connection."""
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """What became a link or a fifo meanwhile is neither followed nor waited for."""
+_ROUNDS = 3
+"""As often as blobs may be pruned between their upload and the listing that names them."""
 _REDRAW_SECONDS = 0.1
 
 
+class TreesDiffer(Failure):
+    """The daemon makes another tree of the same listing than this client."""
+
+    kind = "trees_differ"
+    title = "The daemon reads this source tree differently"
+    blame = Blame.INFRASTRUCTURE
+
+
+class NotKept(Failure):
+    """The daemon keeps losing what was uploaded."""
+
+    kind = "not_kept"
+    title = "The daemon did not keep the upload"
+    blame = Blame.INFRASTRUCTURE
+
+
 def upload(client: Client, worktree: Worktree, console: Console) -> None:
-    """Tell the daemon what the tree holds and send the blobs that it lacks."""
-    answer = client.register_tree({"entries": [_listed(entry) for entry in worktree.tree]})
-    wanted = set(answer.get("missing", ()))
-    chosen = {str(entry.digest): entry for entry in worktree.tree.files() if str(entry.digest) in wanted}
-    entries = sorted(chosen.values(), key=lambda entry: entry.size, reverse=True)
-    if not entries:
-        return
-    total = sum(entry.size for entry in entries)
-    whole = len(worktree.tree)
-    console.say("Uploading", f"{count(len(entries), 'file')} of {whole:,}, {size(total)}")
-    _Upload(client, worktree, entries).run(console)
+    """Say what the tree holds, send the blobs that are missing, and say it again, which makes the daemon keep it."""
+    listing: Json = {"entries": [_listed(entry) for entry in worktree.tree]}
+    tree = str(worktree.tree.digest)
+    for _ in range(_ROUNDS):
+        answer = client.register_tree(listing)
+        if answer["tree"] != tree:
+            raise TreesDiffer(f"it is {tree} here and {answer['tree']} there; install the daemon's version of bloomery")
+        wanted = set(answer["missing"])
+        if not wanted:
+            return
+        chosen = {str(entry.digest): entry for entry in worktree.tree.files() if str(entry.digest) in wanted}
+        entries = sorted(chosen.values(), key=lambda entry: entry.size, reverse=True)
+        total = size(sum(entry.size for entry in entries))
+        console.say("Uploading", f"{count(len(entries), 'file')} of {len(worktree.tree):,}, {total}")
+        _Upload(client, worktree, entries).run(console)
+    raise NotKept(f"after {_ROUNDS} uploads it still asks for more; is its disk full, or pruned all the time?")
 
 
 def _listed(entry: TreeEntry) -> Json:

@@ -130,6 +130,10 @@ class FakeDaemon:
         self.refuse_blobs: Refusal | None = None
         """Answer uploads with this before their bodies were read."""
         self.explanation: Json = {}
+        self.forgets = False
+        """Take blobs and not keep them."""
+        self.other_trees = ""
+        """What is added to the digest of every tree."""
         handler = type("Handler", (_Handler,), {"daemon": self})
         self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
@@ -266,6 +270,9 @@ class _Handler(BaseHTTPRequestHandler):
             case "POST", ["trees"]:
                 self._register(json.loads(body))
             case "PUT", ["blobs", digest]:
+                if daemon.forgets:
+                    self._json({"digest": digest}, 201)
+                    return
                 if "sha256:" + hashlib.sha256(body).hexdigest() != digest:
                     raise Refusal("blob_mismatch", "the content is another")
                 daemon.blobs[digest] = body
@@ -322,9 +329,11 @@ class _Handler(BaseHTTPRequestHandler):
             )
             for each in listing["entries"]
         )
-        self.daemon.trees[str(tree.digest)] = listing
         digests = {each["digest"] for each in listing["entries"] if each.get("digest")}
-        self._json({"tree": str(tree.digest), "missing": sorted(digests - self.daemon.blobs.keys())})
+        missing = sorted(digests - self.daemon.blobs.keys())
+        if not missing:
+            self.daemon.trees[str(tree.digest)] = listing
+        self._json({"tree": str(tree.digest) + self.daemon.other_trees, "missing": missing})
 
     def _events(self, build: Json, query: dict[str, str]) -> None:
         daemon = self.daemon

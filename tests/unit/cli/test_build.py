@@ -37,7 +37,8 @@ def test_first_build_uploads_what_the_daemon_lacks_and_names_the_tree_again(
     assert ran.code == 0
     assert daemon.requests[:2] == ["POST /v1/builds", "POST /v1/trees"]
     assert {each.split(" ")[0] for each in daemon.requests[2:4]} == {"PUT"}
-    assert daemon.requests[4:] == ["POST /v1/builds", "GET /v1/builds/b1/events", "GET /v1/builds/b1"]
+    assert daemon.requests[4:6] == ["POST /v1/trees", "POST /v1/builds"]
+    assert daemon.requests[6:] == ["GET /v1/builds/b1/events", "GET /v1/builds/b1"]
     assert b"fn main() {}\n" in daemon.blobs.values()
 
 
@@ -66,6 +67,24 @@ def test_pruned_blob_is_sent_again(cli: Cli, daemon: FakeDaemon, project: Path):
     daemon.blobs.popitem()
 
     assert cli("build", project).code == 0
+
+
+def test_daemon_that_keeps_nothing_is_given_up(cli: Cli, daemon: FakeDaemon, project: Path):
+    daemon.forgets = True
+
+    ran = cli("build", project)
+
+    assert ran.code == 3
+    assert "(not_kept)" in ran.err
+
+
+def test_daemon_that_makes_another_tree_of_the_listing_is_said_so(cli: Cli, daemon: FakeDaemon, project: Path):
+    daemon.other_trees = "0"
+
+    ran = cli("build", project)
+
+    assert ran.code == 3
+    assert "(trees_differ)" in ran.err
 
 
 def test_many_files_go_over_several_connections_and_all_arrive(cli: Cli, daemon: FakeDaemon, project: Path):
