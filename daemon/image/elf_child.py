@@ -205,7 +205,6 @@ def main(arguments: list[str]) -> None:
     """`SIZE PATH...`: SIZE is the largest file's, in bytes, which is mapped over and above the limit on memory."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY + int(arguments[0]),) * 2)
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS,) * 2)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.stdout.write(json.dumps([read(path) for path in arguments[1:]]))
 
