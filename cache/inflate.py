@@ -12,8 +12,8 @@ from cache.archive_errors import BadArchive, too_large
 from cache.archive_limits import ArchiveLimits
 
 _PIECE = 1 << 16
-_ZSTD_PIECE = 1 << 10
-"""A zstd block of 4 bytes can be 128 KiB, so this much input is at most 32 MiB."""
+_ZSTD_PIECE = 1 << 8
+"""A zstd block of 4 bytes can be 128 KiB, so this much input is at most 8 MiB."""
 _ZSTD_WINDOW = 8 << 20
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -132,6 +132,7 @@ def _unzstd(arriving: Iterator[bytes]) -> Iterator[bytes]:
 
     unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     decoder = unpacker.decompressobj()
+    made = bytearray()
     for data in arriving:
         for start in range(0, len(data), _ZSTD_PIECE):
             left = data[start : start + _ZSTD_PIECE]
@@ -143,8 +144,12 @@ def _unzstd(arriving: Iterator[bytes]) -> Iterator[bytes]:
                 except zstandard.ZstdError as problem:
                     raise BadArchive(f"the zstd stream cannot be read: {problem}; send it again") from problem
                 left = decoder.unused_data if decoder.eof else b""
-                if piece:
-                    yield piece
+                made += piece
+                if len(made) >= _PIECE:
+                    yield bytes(made)
+                    made.clear()
+    if made:
+        yield bytes(made)
     if not decoder.eof:
         raise _cut_off()
 

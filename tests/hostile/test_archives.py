@@ -1,10 +1,12 @@
 """Archives made to do harm, and honest ones from every common tool, through the reader's real child process."""
 
+import errno
 import gzip
 import hashlib
 import io
 import json
 import lzma
+import os
 import resource
 import shutil
 import subprocess
@@ -35,6 +37,7 @@ from cache.tree import SourceTree
 LIMITS = ArchiveLimits()
 END = bytes(1024)
 MIB = 1 << 20
+MEASURED = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
 
 
 class Reader:
@@ -49,7 +52,7 @@ class Reader:
         shutil.rmtree(self.staging, ignore_errors=True)
         self.staging.mkdir()
         ran = subprocess.run(
-            command(self.staging, limits), input=archive, capture_output=True, env={}, cwd=self._root, check=False
+            command(self.staging, limits), input=archive, capture_output=True, env=MEASURED, cwd=self._root, check=False
         )
         self.complaint = ran.stderr.decode()
         assert self.complaint == ""
@@ -212,6 +215,11 @@ def test_the_top_directory_goes_only_if_it_holds_everything(read: Reader):
     assert paths(read(file(b"Cargo.toml") + END)) == ["Cargo.toml"]
 
 
+def test_a_directory_of_unix_version_7_is_one(read: Reader):
+    tree = read(HONEST + block(b"old/", b"\0", magic=b"") + END)
+    assert [entry.path for entry in tree if entry.kind == "directory"] == ["old"]
+
+
 def test_owners_times_and_modes_are_no_part_of_a_tree(read: Reader):
     plain = read(file(b"x.rs") + END)
     odd = bytearray(block(b"x.rs", size=1, mode=b"0007666\0"))
@@ -282,6 +290,8 @@ def test_an_ignore_file_that_is_no_such_thing_is_refused(read: Reader):
         HONEST,
         HONEST + END[:512],
         HONEST[:-100],
+        HONEST + block(b"p", b"x", 12),
+        HONEST + block(b"p", b"x", 1000) + bytes(512),
         HONEST[:700],
         HONEST + END[:512] + file(b"x") + END,
         HONEST + END + b"x",
@@ -560,10 +570,17 @@ def test_a_child_that_ended_without_an_answer_is_a_failure(status: int, kind: ty
 
 
 def test_a_full_disk_is_not_the_archives_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
+    problem = OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(archive_child.os, "write", full)
+    def failing(*_: object) -> int:
+        raise problem
+
+    monkeypatch.setattr(archive_child.os, "write", failing)
+    with pytest.raises(OSError, match="Input/output"):
+        archive_child._answer(io.BytesIO(HONEST + END).read, tmp_path, LIMITS)
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir()
+    problem = OSError(errno.ENOSPC, "No space left on device")
     answer = json.dumps(archive_child._answer(io.BytesIO(HONEST + END).read, tmp_path, LIMITS)).encode()
     with pytest.raises(NoSpace):
         outcome(answer, 0, LIMITS)

@@ -1,11 +1,13 @@
 """The store of blobs: what is at a name is what the name says, whole, or it is not there."""
 
+import ctypes
 import errno
 import io
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -157,6 +159,21 @@ def test_a_full_disk_has_its_own_failure(store: BlobStore, monkeypatch: pytest.M
     assert not store.has(Digest.of(b"content"))
     with pytest.raises(PermissionError), room_on_disk():
         raise PermissionError(errno.EACCES, "not about space")
+
+
+def test_a_flush_that_fails_keeps_the_names_away(store: BlobStore, monkeypatch: pytest.MonkeyPatch):
+    def syncfs(_: int) -> int:
+        ctypes.set_errno(errno.EIO)
+        return -1
+
+    monkeypatch.setattr(store, "_libc", SimpleNamespace(syncfs=syncfs))
+    with store.staging() as directory:
+        staged = {Digest.of(bytes([n])): directory / str(n) for n in range(10)}
+        for n in range(10):
+            (directory / str(n)).write_bytes(bytes([n]))
+        with pytest.raises(OSError, match="Input/output"):
+            store.adopt(staged)
+    assert store.missing(staged) == tuple(staged)
 
 
 def test_threads_may_store_the_same_files_at_once(store: BlobStore):

@@ -220,6 +220,7 @@ def test_a_cache_tag_needs_the_whole_signature():
 def test_the_client_can_import_it_cheaply():
     code = "import sys; sys.path.insert(0, sys.argv[1]); import cache.ignore; print(*sorted(sys.modules))"
     root = str(Path(__file__).parents[2])
-    seen = subprocess.run([sys.executable, "-I", "-c", code, root], capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-I", "-c", code, root]
+    seen = subprocess.run(command, capture_output=True, text=True, check=True, env={}).stdout
     loaded = set(re.findall(r"\S+", seen))
     assert not loaded & {"msgspec", "aiohttp", "asyncio", "zstandard", "sqlite3", "tarfile", "unicodedata"}
