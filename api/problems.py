@@ -43,6 +43,13 @@ STATUS_OF_KIND: Mapping[str, HTTPStatus] = {
     "blob_mismatch": HTTPStatus.UNPROCESSABLE_ENTITY,
     "unknown_toolchain": HTTPStatus.UNPROCESSABLE_ENTITY,
     "bad_tag": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "bad_listing": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "bad_image_settings": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "ambiguous_binary": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "unknown_binary": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "unknown_feature": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "unknown_profile": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "missing_feature": HTTPStatus.UNPROCESSABLE_ENTITY,
     "queue_full": HTTPStatus.TOO_MANY_REQUESTS,
     "no_space": HTTPStatus.INSUFFICIENT_STORAGE,
     "draining": HTTPStatus.SERVICE_UNAVAILABLE,
@@ -51,6 +58,7 @@ STATUS_OF_KIND: Mapping[str, HTTPStatus] = {
     "image_gone": HTTPStatus.SERVICE_UNAVAILABLE,
     "sandbox_gone": HTTPStatus.SERVICE_UNAVAILABLE,
     "interrupted": HTTPStatus.SERVICE_UNAVAILABLE,
+    "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "engine_refused": HTTPStatus.BAD_GATEWAY,
 }
 """Kinds whose status is not their blame's."""

@@ -63,6 +63,12 @@ class CurrentToolchains:
             self._asking.add_done_callback(_heard)
         return await asyncio.shield(self._asking)
 
+    async def refresh(self) -> None:
+        """Make the list anew: the next answer is asked of the engine after this call."""
+        if self._asking is not None and not self._asking.done():
+            await asyncio.wait({self._asking})
+        self._until = -1.0
+
     async def close(self) -> None:
         """End what is being asked."""
         if self._asking is not None:
