@@ -136,22 +136,18 @@ def main() -> int:
         state.mkdir()
         shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("target"))
         try:
+            before = _layers()
             with daemon(state) as url:
-                try:
-                    rows = [build(url, source, "cold", "Hello, world!")]
-                    code = source / "src" / "main.rs"
-                    code.write_text(code.read_text().replace(*EDIT))
-                    rows.append(build(url, source, "one line edited", "Hello again, world!"))
-                    rows.append(build(url, source, "unchanged", "Hello again, world!"))
-                finally:
-                    layers = _layers(state)
+                rows = [build(url, source, "cold", "Hello, world!")]
+                code = source / "src" / "main.rs"
+                code.write_text(code.read_text().replace(*EDIT))
+                rows.append(build(url, source, "one line edited", "Hello again, world!"))
+                rows.append(build(url, source, "unchanged", "Hello again, world!"))
+            made = [TAG, *(_layers() - before)]
         except DemoFailed as failure:
             print(f"demo: {failure}", file=sys.stderr)
             return 1
-        finally:
-            subprocess.run(["docker", "rmi", "--force", TAG], capture_output=True, check=False)
-        if layers:
-            subprocess.run(["docker", "rmi", "--force", *layers], capture_output=True, check=False)
+        subprocess.run(["docker", "rmi", "--force", *made], capture_output=True, check=False)
     print("\n" + table(rows))
     rungs = [row.rung for row in rows]
     if rungs != ["none", "layer", "result"]:
@@ -160,12 +156,9 @@ def main() -> int:
     return 0
 
 
-def _layers(state: Path) -> list[str]:
-    """The images that this demo's daemon committed, by its instance label."""
-    instance = (state / "instance").read_text().strip() if (state / "instance").exists() else ""
-    if not instance:
-        return []
-    return _docker("images", "--quiet", "--no-trunc", "--filter", f"label=bloomery.instance={instance}").split()
+def _layers() -> set[str]:
+    """The dependency layers in the engine, by image id."""
+    return set(_docker("images", "--quiet", "--no-trunc", "--filter", "label=bloomery.layer").split())
 
 
 if __name__ == "__main__":
