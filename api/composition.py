@@ -6,9 +6,10 @@ Nothing here runs; `api.server` does. Whoever wants to know what depends on what
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -32,10 +33,12 @@ from daemon.admission import Admission
 from daemon.after_recovery import AfterRecovery
 from daemon.artifacts import StoredArtifacts
 from daemon.build_records import BuildRecords
+from daemon.cache_size import CacheSize
 from daemon.config import Config, UploadSettings
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
-from daemon.engine.docker import DockerEngine
+from daemon.engine.engine import Images, Sandboxes, Survey
+from daemon.engine.metered import MeteredEngine
 from daemon.errors import NoToolchain
 from daemon.event_log import EventLog
 from daemon.image import layout
@@ -82,6 +85,25 @@ _SOURCE_FAILURES = (
 )
 
 
+class Engine(Protocol):
+    """A container engine."""
+
+    @property
+    def sandboxes(self) -> Sandboxes:
+        """Its containers."""
+        ...
+
+    @property
+    def images(self) -> Images:
+        """Its images."""
+        ...
+
+    @property
+    def survey(self) -> Survey:
+        """The look over it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """What the daemon is put together from; all of it is open."""
@@ -92,7 +114,7 @@ class Means:
     tokens: dict[str, str]
     """The scope of each token."""
     store: Store
-    engine: DockerEngine
+    engine: Engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +126,7 @@ class Daemon:
     runner: AfterRecovery
     toolchains: CurrentToolchains
     events: EventLog
+    cache_size: CacheSize
     readiness: Readiness
     closing: asyncio.Event
     """Set when followers are to leave."""
@@ -111,9 +134,12 @@ class Daemon:
 
 def compose(means: Means) -> Daemon:
     """Put everything together."""
-    config, store, engine = means.config, means.store, means.engine
+    config, store = means.config, means.store
     registry = CollectorRegistry()
     metrics = Metrics(registry, ProjectLabel.SHOWN if config.metrics.project_label else ProjectLabel.HIDDEN)
+    bare = means.engine
+    engine = MeteredEngine(bare.sandboxes, bare.images, bare.survey, metrics.engine_failed)
+    means = replace(means, engine=engine)
     records, events = BuildRecords(store), EventLog(store)
     toolchains = CurrentToolchains(
         config.toolchains.images,
@@ -153,6 +179,7 @@ def compose(means: Means) -> Daemon:
         runner=runner,
         toolchains=toolchains,
         events=events,
+        cache_size=CacheSize(store, state_dir(config) / "blobs", metrics),
         readiness=readiness,
         closing=closing,
     )

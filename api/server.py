@@ -77,7 +77,7 @@ async def _work(daemon: Daemon, means: Means, url: str, signals: Signals) -> Non
     log = structlog.get_logger("bloomery.server")
     address = state_dir(means.config) / ADDRESS_FILE
     # neither a report nor a removal keeps a start waiting for an engine
-    greeting = asyncio.create_task(_greet(daemon, means))
+    beside = {asyncio.create_task(_greet(daemon, means)), asyncio.create_task(daemon.cache_size.run())}
     try:
         await daemon.scheduler.start()
         daemon.readiness.lifecycle = Lifecycle.SERVING
@@ -87,8 +87,9 @@ async def _work(daemon: Daemon, means: Means, url: str, signals: Signals) -> Non
     finally:
         daemon.readiness.lifecycle = Lifecycle.LEAVING
         address.unlink(missing_ok=True)
-        greeting.cancel()
-        await asyncio.wait({greeting})
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
     seconds = means.config.server.drain
     log.info("draining", signal=received.name, seconds=seconds)
     await _drain(daemon, seconds, signals)
