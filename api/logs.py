@@ -11,6 +11,11 @@ import structlog
 
 from daemon.config import LogFormat, LogLevel
 
+_tracebacks = structlog.processors.ExceptionRenderer(
+    # without the frames' variables: a request or the configuration may hold a secret
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
 
 def configure(form: LogFormat, level: LogLevel, stream: TextIO | None = None) -> None:
     """Set structlog and the standard library up; the last call counts."""
@@ -43,7 +48,7 @@ def configure(form: LogFormat, level: LogLevel, stream: TextIO | None = None) ->
 def _shown(form: LogFormat, *, colours: bool) -> list[structlog.typing.Processor]:
     match form:
         case LogFormat.JSON:
-            return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+            return [_tracebacks, structlog.processors.JSONRenderer()]
         case LogFormat.TEXT:
             plain = structlog.dev.plain_traceback
             return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain)]

@@ -8,6 +8,8 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from api.reasons import refusals
+
 Json = dict[str, Any]
 """A JSON object of the API."""
 
@@ -26,13 +28,6 @@ RUNGS = {
     "result": "the image itself was reused",
     "layer": "the dependencies were reused",
     "none": "nothing was reused",
-}
-_WHY = {
-    "first_build": "this project has no earlier build",
-    "key_changed": "something that it depends on has changed",
-    "pruned": "it existed and was pruned from the engine",
-    "damaged": "it existed and was found damaged",
-    "asked_not_to": "the request asked for a clean build",
 }
 
 
@@ -116,26 +111,6 @@ def seconds_of(build: Json) -> float:
 def references(build: Json) -> list[str]:
     """What `docker run` takes, one for each image."""
     return [image["reference"] for image in (build.get("outcome") or {}).get("images", ())]
-
-
-def refusals(report: Json) -> list[str]:
-    """Why each higher rung was not taken, with the parts that differ."""
-    told: list[str] = []
-    for refusal in report.get("refusals", ()):
-        told.append(f"not {refusal['rung']}: {_WHY.get(refusal['why'], refusal['why'])}")
-        told += [
-            f"  {change['label']}: {_shortened(change.get('old'))} -> {_shortened(change.get('new'))}"
-            for change in refusal.get("differences", ())
-        ]
-    return told
-
-
-def _shortened(value: str | None) -> str:
-    if value is None:
-        return "(none)"
-    if re.fullmatch(r"sha256:[0-9a-f]{64}", value):
-        return value[:19]
-    return value if len(value) <= 60 else value[:57] + "..."  # noqa: PLR2004 - keeps a line a line
 
 
 def reuse(report: Json) -> list[str]:

@@ -1,6 +1,6 @@
 """Keys: may this be reused? Each key is a list of labelled parts, so that a difference can be named, not only seen.
 
-`cache-laws` in ARCHITECTURE.md says what belongs to which key. Keys nest: a hard key starts from the unit key's parts, an
+"The keys" in ARCHITECTURE.md says what belongs to which. Keys nest: a hard key starts from the unit key's parts, an
 exact key from the hard key's, a result key from the exact key's.
 """
 

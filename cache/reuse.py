@@ -52,7 +52,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """What the index knows about one rung: whether the key's own entry is held, else the nearest earlier entry's key."""
+    """What the index knows about one rung: whether its entry is held, else the nearest earlier entry's key."""
 
     rung: Rung
     standing: Standing
@@ -69,7 +69,7 @@ class ReusePlan:
 
 
 def choose(candidates: tuple[Candidate, ...]) -> ReusePlan:
-    """The highest rung whose entry is held; `candidates` come best first. No candidates: a clean build was asked for."""
+    """The highest rung whose entry is held; `candidates` come best first, and none means: a clean build."""
     if not candidates:
         clean = tuple(Refusal(rung, WhyNot.ASKED_NOT_TO) for rung in (Rung.RESULT, Rung.LAYER))
         return ReusePlan(Rung.NONE, clean)

@@ -1,8 +1,8 @@
 """A source tree as a value: every file a blob named by its content, and one digest for the whole.
 
-Three doors lead here (a tar stream, a listing, later a git URL) and the same sources give the same tree through each, so
-nothing that a door may lose is part of it: no times, no owners, of the mode only whether a file is executable, and a
-directory only where it is empty. The client computes the digest too, so this module imports nothing heavy.
+Three doors lead here (a tar stream, a listing, later a git URL) and the same sources give the same tree through each,
+so nothing that a door may lose is part of it: no times, no owners, of the mode only whether a file is executable, and
+a directory only where it is empty. The client computes the digest too, so this module imports nothing heavy.
 """
 
 import hashlib

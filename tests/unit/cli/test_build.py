@@ -155,7 +155,7 @@ def test_report_says_rung_savings_reason_size_and_files(cli: Cli, project: Path)
     assert "Compiling users v0.1.0" in err
     assert "layer: the dependencies were reused, 1 m 53 s saved" in err
     assert "not result: something that it depends on has changed" in err
-    assert "tree: sha256:111111111111 -> sha256:222222222222" in err
+    assert "tree changed" in err
     assert "users: 4.3 MB in 9 files (shop/users)" in err
     assert "Finished build b1 in 4.3 s" in err
 

@@ -3,7 +3,8 @@ from collections.abc import Mapping
 import pytest
 
 from cache.keys import Key, KeyKind
-from cache.manifests.rust.key_parts import exact_parts, explain_lock, hard_parts, unit_parts
+from cache.manifests.rust.key_parts import exact_parts, hard_parts, unit_parts
+from cache.manifests.rust.lock_words import explain_lock
 from cache.manifests.rust.selection import select
 from cache.manifests.rust.workspace import read_workspace
 from tests.fakes.source_files import InMemoryFiles

@@ -1,0 +1,57 @@
+"""Why a build did not stand on a higher rung, in words for people. Pure functions over the API's JSON."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from cache.manifests.rust.lock_words import explain_lock
+
+Json = dict[str, Any]
+
+_WHY = {
+    "first_build": "this project has no earlier build",
+    "key_changed": "something that it depends on has changed",
+    "pruned": "it existed and was pruned from the engine",
+    "damaged": "it existed and was found damaged",
+    "asked_not_to": "the request asked for a clean build",
+}
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_LOCK = "Cargo.lock"
+_LONGEST = 60
+
+
+def refusals(report: Json) -> list[str]:
+    """Why each higher rung was not taken, with the parts that differ; what a lower rung names is not said twice."""
+    told: list[str] = []
+    given = list(report.get("refusals", ()))
+    for position, refusal in enumerate(given):
+        below = {change["label"] for lower in given[position + 1 :] for change in lower.get("differences", ())}
+        told.append(f"not {refusal['rung']}: {_WHY.get(refusal['why'], refusal['why'])}")
+        told += [
+            f"  {line}"
+            for change in refusal.get("differences", ())
+            if change["label"] not in below
+            for line in _changed(change)
+        ]
+    return told
+
+
+def _changed(change: Json) -> Iterator[str]:
+    label, old, new = change["label"], change.get("old"), change.get("new")
+    if label == _LOCK:
+        yield f"{label} changed: {explain_lock(old or '', new or '')}"
+    elif _unreadable(old) or _unreadable(new):
+        yield f"{label} " + ("is new" if old is None else "is gone" if new is None else "changed")
+    else:
+        yield f"{label}: {_shown(old)} -> {_shown(new)}"
+
+
+def _unreadable(value: str | None) -> bool:
+    """Digests, lists and JSON say nothing to a person."""
+    return value is not None and ("\n" in value or value.startswith(("{", "[")) or bool(_DIGEST.fullmatch(value)))
+
+
+def _shown(value: str | None) -> str:
+    if not value:
+        return "(none)"
+    return value if len(value) <= _LONGEST else value[: _LONGEST - 3] + "..."
