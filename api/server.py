@@ -16,7 +16,6 @@ from aiohttp import web
 
 from api.composition import Daemon, Means, clear_scratch, compose, own_version, state_dir
 from api.connections import Runner
-from api.guard import DEFAULT_SCOPE
 from api.logs import configure
 from api.readiness import Lifecycle
 from cache.errors import Blame, Failure
@@ -53,7 +52,7 @@ async def serve(config: Config, environ: Mapping[str, str]) -> int:
     log = structlog.get_logger("bloomery.server")
     host, port = listen_address(config.server.listen)
     network = resolve_network(config.network, environ)
-    ca_bundle, tokens = _ca_bundle(network), _tokens(config.server.token_file)
+    ca_bundle, tokens = _ca_bundle(network), _tokens(config.server.tokens)
     async with AsyncExitStack() as opened:
         store = await Store.open(state_dir(config))
         opened.push_async_callback(store.close)
@@ -176,14 +175,18 @@ def listen_address(text: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def _tokens(file: str) -> dict[str, str]:
-    """The configured token with its scope; none: everyone may call."""
-    if not file:
-        return {}
-    token = _content("server.token_file", Path(file)).decode("utf-8", "replace").strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise _refused("server.token_file", file, "a file that holds one token: printable ASCII without blanks")
-    return {token: DEFAULT_SCOPE}
+def _tokens(files: Mapping[str, str]) -> dict[str, str]:
+    """The scope of each configured token; none: everyone may call."""
+    scopes: dict[str, str] = {}
+    for scope, file in files.items():
+        key = f"server.tokens.{scope}"
+        token = _content(key, Path(file)).decode("utf-8", "replace").strip()
+        if not token or not token.isascii() or not token.isprintable() or " " in token:
+            raise _refused(key, file, "a file that holds one token: printable ASCII without blanks")
+        if token in scopes:
+            raise _refused(key, file, f"a token of its own; {scopes[token]} has the same")
+        scopes[token] = scope
+    return scopes
 
 
 def _ca_bundle(network: NetworkSettings) -> bytes:

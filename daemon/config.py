@@ -51,8 +51,8 @@ class ServerSettings:
 
     listen: str = "127.0.0.1:7878"
     state_dir: str = "/var/lib/bloomery"
-    token_file: str = ""
     drain: Seconds = Seconds(30)
+    tokens: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,12 +154,22 @@ def test_an_unknown_tree_is_refused_at_once(serve: Serve):
     assert (status, problem["kind"]) == (404, "unknown_tree")
 
 
-def test_with_a_token_file_only_its_holder_is_served(serve: Serve, config: Callable[[str], str], tmp_path: Path):
-    (tmp_path / "token").write_text("s3cret\n")
-    daemon = serve("--config", config(f'[server]\ntoken_file = "{tmp_path}/token"\n'))
+def test_with_tokens_only_their_holders_are_served(serve: Serve, config: Callable[[str], str], tmp_path: Path):
+    (tmp_path / "ours").write_text("s3cret\n")
+    (tmp_path / "theirs").write_text("0ther\n")
+    daemon = serve("--config", config(f'[server.tokens]\nours = "{tmp_path}/ours"\ntheirs = "{tmp_path}/theirs"\n'))
     assert daemon.ask("/v1/builds")[0] == 401
-    assert daemon.ask("/v1/builds", Authorization="Bearer s3cret") == (200, {"builds": [], "next": None})
-    assert "s3cret" not in daemon.log.read_text()
+    for token in ("s3cret", "0ther"):
+        assert daemon.ask("/v1/builds", Authorization=f"Bearer {token}") == (200, {"builds": [], "next": None})
+        assert token not in daemon.log.read_text()
+
+
+def test_two_scopes_with_one_token_stop_the_start(tmp_path: Path, config: Callable[[str], str]):
+    (tmp_path / "token").write_text("s3cret\n")
+    file = config(f'[server.tokens]\nours = "{tmp_path}/token"\ntheirs = "{tmp_path}/token"\n')
+    daemon = Served(tmp_path, "--config", file, "--listen", "127.0.0.1:0")
+    assert daemon.process.wait(30) == 2
+    assert "a token of its own; ours has the same" in daemon.log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -168,7 +178,7 @@ def test_with_a_token_file_only_its_holder_is_served(serve: Serve, config: Calla
         ("[server]\nlisten = 5\n", 'server.listen = 5: expected a text, such as "…"'),
         ("[server]\nlistne = 'x'\n", "server.listne = 'x': expected a known key: listen (did you mean it?)"),
         ("[server]\nlisten = 'nowhere'\n", "server.listen = 'nowhere': expected HOST:PORT"),
-        ("[server]\ntoken_file = '/nonexistent'\n", "server.token_file = '/nonexistent': expected a file"),
+        ("[server.tokens]\na = '/nonexistent'\n", "server.tokens.a = '/nonexistent': expected a file"),
         ("[network]\nca_bundle = '/nonexistent'\n", "network.ca_bundle = '/nonexistent': expected a file"),
         ("[engine]\nurl = 'http://far.example'\n", "engine.url = 'http://far.example': expected unix:///PATH"),
         ("nonsense", "is not TOML"),
