@@ -1,0 +1,227 @@
+"""A git dependency: fetched from a local git server, cooked like any other, rebuilt without the server, and pinned.
+
+The repository that is served holds two crates, one of which needs the other by path, so that cargo's whole checkout
+has to reach the cook and the compile, not one package of it.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.engine.docker import DockerEngine
+from daemon.pipeline.sandboxes import INSTANCE_LABEL
+from tests.fakes.api import tar_of
+
+pytestmark = pytest.mark.engine
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 300
+WORDS_TOML = '[package]\nname = "words"\nversion = "0.2.0"\nedition = "2021"\n'
+GREETING_TOML = (
+    '[package]\nname = "greeting"\nversion = "0.1.0"\nedition = "2021"\n[dependencies]\nwords = { path = "words" }\n'
+)
+GREETING = 'pub fn greeting() -> String { format!("hello, {}", words::WORD) }\n'
+
+
+class GitServer:
+    """One repository behind `git daemon`, on a port of this host."""
+
+    def __init__(self, directory: Path) -> None:
+        self.repository = directory / "greetings"
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            self.port = taken.getsockname()[1]
+        self.repository.mkdir()
+        self.git("init", "--quiet", "--initial-branch=main")
+        command = ("git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1", f"--port={self.port}")
+        # a session of its own, for the daemon answers from children
+        self._process = subprocess.Popen([*command, f"--base-path={directory}"], start_new_session=True)
+
+    @property
+    def url(self) -> str:
+        return f"git://127.0.0.1:{self.port}/greetings"
+
+    def publish(self, word: str) -> str:
+        """A commit whose greeting is of this word; returns its revision."""
+        files = {
+            "Cargo.toml": GREETING_TOML,
+            "src/lib.rs": GREETING,
+            "words/Cargo.toml": WORDS_TOML,
+            "words/src/lib.rs": f'pub const WORD: &str = "{word}";\n',
+        }
+        for name, content in files.items():
+            (self.repository / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.repository / name).write_text(content)
+        self.git("add", "--all")
+        self.git("-c", "user.name=t", "-c", "user.email=t@example.invalid", "commit", "--quiet", "-m", word)
+        return self.git("rev-parse", "HEAD")
+
+    def git(self, *words: str) -> str:
+        ended = subprocess.run(["git", *words], cwd=self.repository, check=True, capture_output=True, text=True)
+        return ended.stdout.strip()
+
+    def end(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.wait(30)
+
+
+@dataclass
+class Bloomery:
+    """A daemon of its own, whose fetch step has this host's network."""
+
+    url: str
+    images: set[str] = field(default_factory=set)
+    """All that came out of it."""
+
+    def build(self, files: dict[str, str]) -> dict[str, Any]:
+        """Build an upload to its end; returns the record."""
+        archive = tar_of({name: content.encode() for name, content in files.items()})
+        build = self.ask("/v1/builds", archive)
+        end = time.monotonic() + SECONDS
+        while build["state"] in {"queued", "running"}:
+            assert time.monotonic() < end, build
+            time.sleep(0.1)
+            build = self.ask(f"/v1/builds/{build['id']}")
+        self.images |= {image["image_id"] for image in (build["outcome"] or {"images": []})["images"]}
+        return build
+
+    def ask(self, path: str, data: bytes | None = None) -> Any:
+        return json.loads(self.read(path, data))
+
+    def read(self, path: str, data: bytes | None = None) -> bytes:
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, data), timeout=60) as answer:
+            content: bytes = answer.read()
+        return content
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[GitServer]:
+    server = GitServer(tmp_path)
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def bloomery(tmp_path: Path) -> Iterator[Bloomery]:
+    state, log = tmp_path / "state", tmp_path / "log"
+    (tmp_path / "config.toml").write_text('[network]\nmode = "host"\n')
+    command = (sys.executable, "-m", "api", "serve", "--listen", "127.0.0.1:0")
+    with log.open("wb") as told:
+        process = subprocess.Popen(
+            [*command, "--state-dir", str(state), "--config", str(tmp_path / "config.toml")], cwd=ROOT, stderr=told
+        )
+    end = time.monotonic() + 30
+    while not (state / "address").exists():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.05)
+    bloomery = Bloomery((state / "address").read_text().strip())
+    yield bloomery
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    with closing(sqlite3.connect(state / "bloomery.sqlite")) as database:
+        (instance,) = database.execute("SELECT value FROM identity WHERE name = 'instance'").fetchone()
+    asyncio.run(nothing_left(instance, bloomery.images))
+
+
+async def nothing_left(instance: str, images: set[str]) -> None:
+    """No container is there any more; the images are taken away, dependency layers among them."""
+    async with await DockerEngine.connect(os.environ.get("DOCKER_HOST")) as engine:
+        assert await engine.survey.sandboxes({INSTANCE_LABEL: instance}) == ()
+        layers = await engine.survey.images({INSTANCE_LABEL: instance})
+        for image in {*images, *(layer.id for layer in layers)}:
+            await engine.images.remove(image)
+
+
+def test_it_is_fetched_and_cooked_once_and_a_changed_source_needs_no_server(server: GitServer, bloomery: Bloomery):
+    revision = server.publish("world")
+    first = bloomery.build(project(server, revision, "hello, world"))
+    assert (rung(first), first["outcome"]["reuse"]["dependencies"]) == ("none", 2)
+    server.end()
+    second = bloomery.build(project(server, revision, "hello, world", more="// changed\n"))
+    assert rung(second) == "layer"
+    assert compiled(second) == ["app 0.1.0"]
+
+
+def test_another_revision_in_the_lock_is_another_layer_and_the_branch_itself_counts_for_nothing(
+    server: GitServer, bloomery: Bloomery
+):
+    old = server.publish("world")
+    new = server.publish("moon")
+    # the branch has moved on, and the lock has not
+    assert rung(bloomery.build(project(server, old, "hello, world"))) == "none"
+    moved = bloomery.build(project(server, new, "hello, moon"))
+    assert rung(moved) == "none"
+    why = next(refusal for refusal in moved["outcome"]["reuse"]["refusals"] if refusal["rung"] == "layer")
+    assert [difference["label"] for difference in why["differences"]] == ["Cargo.lock"]
+    assert rung(bloomery.build(project(server, old, "hello, world", more="// changed\n"))) == "layer"
+
+
+def test_a_source_without_a_lock_gets_one_that_names_the_revision(server: GitServer, bloomery: Bloomery):
+    revision = server.publish("world")
+    files = project(server, revision, "hello, world")
+    del files["Cargo.lock"]
+    build = bloomery.build(files)
+    assert rung(build) == "none"
+    lock = bloomery.read(f"/v1/builds/{build['id']}/lockfile").decode()
+    assert f'source = "git+{server.url}?branch=main#{revision}"' in lock
+    # it is offered to be kept: with it, nothing is different
+    assert rung(bloomery.build(files | {"Cargo.lock": lock, "src/main.rs": files["src/main.rs"] + "\n"})) == "layer"
+
+
+def test_a_revision_that_the_server_does_not_have_is_a_failed_fetch(server: GitServer, bloomery: Bloomery):
+    server.publish("world")
+    nowhere = "0123456789abcdef0123456789abcdef01234567"
+    build = bloomery.build(project(server, nowhere, "hello, world"))
+    assert (build["state"], build["failure"]["kind"]) == ("failed", "fetch_failed")
+    assert nowhere in build["failure"]["detail"]
+
+
+def test_a_server_that_does_not_answer_is_a_failed_fetch(server: GitServer, bloomery: Bloomery):
+    revision = server.publish("world")
+    server.end()
+    build = bloomery.build(project(server, revision, "hello, world"))
+    assert (build["state"], build["failure"]["kind"]) == ("failed", "fetch_failed")
+    assert server.url in build["failure"]["detail"]
+
+
+def project(server: GitServer, revision: str, expected: str, *, more: str = "") -> dict[str, str]:
+    """An application that needs the crate at this revision, and whose image, run as its check, expects a greeting."""
+    source = f'source = "git+{server.url}?branch=main#{revision}"\n'
+    return {
+        "Cargo.toml": '[package]\nname = "app"\nversion = "0.1.0"\nedition = "2021"\n'
+        f'[dependencies]\ngreeting = {{ git = "{server.url}", branch = "main" }}\n',
+        "Cargo.lock": "version = 4\n\n"
+        '[[package]]\nname = "app"\nversion = "0.1.0"\ndependencies = [\n "greeting",\n]\n\n'
+        f'[[package]]\nname = "greeting"\nversion = "0.1.0"\n{source}dependencies = [\n "words",\n]\n\n'
+        f'[[package]]\nname = "words"\nversion = "0.2.0"\n{source}',
+        "bloomery.toml": '[check]\ncommand = ["app"]\n',
+        "src/main.rs": f'fn main() {{\n    assert_eq!(greeting::greeting(), "{expected}");\n}}\n{more}',
+    }
+
+
+def rung(build: dict[str, Any]) -> str:
+    """The rung of a build that succeeded, and so whose program found the greeting that it expects."""
+    assert build["state"] == "succeeded", build["failure"]
+    found: str = build["outcome"]["reuse"]["rung"]
+    return found
+
+
+def compiled(build: dict[str, Any]) -> list[str]:
+    found: list[str] = build["outcome"]["reuse"]["compiled"]
+    return found
