@@ -216,6 +216,13 @@ class ImageGone(Failure):
     title = "An image is gone from the engine"
 
 
+class RegistryUnreachable(Failure):
+    """The fetch step could not reach a registry or a git repository, or it had a fault of its own."""
+
+    kind = "registry_unreachable"
+    title = "A registry or repository cannot be reached"
+
+
 class SandboxGone(Failure):
     """A container was removed or killed from outside while its step ran."""
 

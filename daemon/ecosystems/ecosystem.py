@@ -177,6 +177,10 @@ class Project(Protocol):
         """Its side that needs the network."""
         ...
 
+    def reader(self, progress: Progress) -> StepReader:
+        """A reader for the output of one step, whichever it is."""
+        ...
+
     def cook(self, fetched: Fetched) -> Step:
         """Dependencies alone, from stub sources."""
         ...
@@ -208,8 +212,4 @@ class Ecosystem(Protocol):
 
     def plan(self, source: Source, offered: Sequence[Toolchain], default: str) -> Project:
         """Read the manifests and compute the keys; runs nothing."""
-        ...
-
-    def reader(self, progress: Progress) -> StepReader:
-        """A reader for the output of any step."""
         ...

@@ -36,3 +36,12 @@ async def settled(work: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[No
 
         await uninterrupted(take_back())
         raise
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is done to its end; a cancellation waits for that, and then goes on."""
+
+    async def keep(_result: T) -> None:
+        """Nothing is taken back."""
+
+    return await settled(work, undo=keep)

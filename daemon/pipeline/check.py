@@ -19,6 +19,7 @@ from cache.digest import Digest
 from cache.tree import EntryKind, SourceTree
 from daemon.builds import ContentEntry
 from daemon.engine.engine import EngineImage, Exit, Limits, OutputSink, OutputStream, SandboxSpec
+from daemon.engine.settled import to_the_end
 from daemon.errors import CheckFailed, ImageGone, MissingLibrary
 from daemon.image.architecture import Architecture
 from daemon.image.blobs import Blobs
@@ -239,7 +240,7 @@ async def run_check(
     try:
         ended = await sandboxes.run(sandbox, tail.take, limits)
     finally:
-        await asyncio.shield(sandboxes.remove(sandbox))
+        await to_the_end(sandboxes.remove(sandbox))
     if ended.code != 0:
         why = "was killed for want of memory" if ended.out_of_memory else f"ended with exit code {ended.code}"
         raise CheckFailed(

@@ -8,12 +8,12 @@ from pathlib import Path, PurePosixPath
 from cache.blobs import BlobStore
 from cache.digest import Digest
 from daemon.builds import Diagnostic, StageName
-from daemon.ecosystems.ecosystem import Compiled, Ecosystem, Project
+from daemon.ecosystems.ecosystem import Compiled, Project
 from daemon.engine.engine import Sandboxes
 from daemon.errors import BadOutput
 from daemon.pipeline.assemble import CompiledBinary
 from daemon.pipeline.attempt import Attempt
-from daemon.pipeline.spool import regular_files, spooled
+from daemon.pipeline.spool import copied, regular_files, spooled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +36,16 @@ class CompileStage:
         self._scratch = scratch
         self._limit = limit
 
-    async def compile(self, ecosystem: Ecosystem, project: Project, layer: str, attempt: Attempt) -> CompileResult:
+    async def compile(self, project: Project, layer: str, attempt: Attempt) -> CompileResult:
         """Compile in a new sandbox of the layer; `layer` is an image id."""
         step = project.compile()
         sandboxes, progress = attempt.sandboxes, attempt.progress
-        reader = ecosystem.reader(progress)
+        reader = project.reader(progress)
         async with progress.stage(StageName.COMPILE), sandboxes.sandbox("compile", layer, step.environment) as sandbox:
             await sandboxes.run(sandbox, step, reader)
             compiled = project.compiled(reader)
-            async with spooled(self._engine.get(sandbox, compiled.taken), self._scratch, self._limit) as archive:
+            taken = self._engine.get(sandbox, compiled.taken)
+            async with spooled(taken, self._scratch, self._limit, setting="binary") as archive:
                 files = await asyncio.to_thread(self._keep, archive, compiled)
         return CompileResult(
             binaries={name: self._binary(name, files) for name in compiled.binaries},
@@ -54,12 +55,18 @@ class CompileStage:
         )
 
     def _keep(self, archive: Path, compiled: Compiled) -> dict[str, tuple[Digest, int]]:
-        wanted = {*compiled.binaries, *(f"{name}.debug" for name in compiled.binaries)}
+        home = PurePosixPath(compiled.taken).name
+        wanted = {f"{home}/{name}{end}": f"{name}{end}" for name in compiled.binaries for end in ("", ".debug")}
         kept: dict[str, tuple[Digest, int]] = {}
-        for path, size, content in regular_files(archive):
-            name = PurePosixPath(path).name
-            if name in wanted:
-                kept[name] = (self._blobs.put_stream(content), size)
+        with self._blobs.staging() as staging:
+            staged: dict[Digest, Path] = {}
+            for path, size, content in regular_files(archive):
+                name = wanted.get(str(PurePosixPath(path)))
+                if name is not None:
+                    file = staging / str(len(staged))
+                    kept[name] = (copied(content, file), size)
+                    staged[kept[name][0]] = file
+            self._blobs.adopt(staged)
         return kept
 
     def _binary(self, name: str, files: Mapping[str, tuple[Digest, int]]) -> CompiledBinary:

@@ -5,13 +5,14 @@ but the units of dependencies. Only this stage makes layers (laws 2, 4, 6).
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from daemon.builds import StageName
-from daemon.ecosystems.ecosystem import Ecosystem, Fetched, Project
+from daemon.ecosystems.ecosystem import Fetched, Project
 from daemon.engine.engine import Sandboxes
 from daemon.pipeline.attempt import Attempt
+from daemon.pipeline.sandboxes import INSTANCE_LABEL
 
 LAYER_LABEL = "bloomery.layer"
 """On a layer's image: the digest of its exact key."""
@@ -28,34 +29,42 @@ class CookedLayer:
     packages: tuple[str, ...]
 
 
+Keep = Callable[[CookedLayer], Awaitable[None]]
+"""Puts a layer on record, or removes its image; nothing comes between the commit and this."""
+
+
 class CookStage:
     """Makes dependency layers."""
 
     def __init__(self, engine: Sandboxes) -> None:
         self._engine = engine
 
-    async def cook(self, ecosystem: Ecosystem, project: Project, fetched: Fetched, attempt: Attempt) -> CookedLayer:
-        """Cook, settle, commit."""
+    async def cook(self, project: Project, fetched: Fetched, attempt: Attempt, keep: Keep) -> CookedLayer:
+        """Cook, settle, commit, keep."""
         step = project.cook(fetched)
         key = project.plan.exact.digest
         sandboxes, progress = attempt.sandboxes, attempt.progress
-        reader = ecosystem.reader(progress)
+        reader = project.reader(progress)
         async with sandboxes.sandbox("cook", project.plan.toolchain.facts.image_id, step.environment) as sandbox:
             started = time.monotonic()
             async with progress.stage(StageName.COOK):
                 await sandboxes.run(sandbox, step, reader)
-                await sandboxes.run(sandbox, project.settle(reader), ecosystem.reader(progress))
+                await sandboxes.run(sandbox, project.settle(reader), project.reader(progress))
             cooked = time.monotonic()
             async with progress.stage(StageName.COMMIT):
                 reference = f"bloomery/layer:{key.hex[:32]}"
-                image_id = await self._engine.commit(sandbox, reference, self._labels(sandboxes.labels, key.hex))
-        return CookedLayer(
-            image_id=image_id,
-            reference=reference,
-            cook_seconds=cooked - started,
-            commit_seconds=time.monotonic() - cooked,
-            packages=reader.compiled(),
-        )
+                image_id = await self._engine.commit(sandbox, reference, _labels(sandboxes.labels, key.hex))
+                layer = CookedLayer(
+                    image_id=image_id,
+                    reference=reference,
+                    cook_seconds=cooked - started,
+                    commit_seconds=time.monotonic() - cooked,
+                    packages=reader.compiled(),
+                )
+                await keep(layer)
+        return layer
 
-    def _labels(self, labels: Mapping[str, str], key: str) -> Mapping[str, str]:
-        return {name: value for name, value in labels.items() if name == "bloomery.instance"} | {LAYER_LABEL: key}
+
+def _labels(labels: Mapping[str, str], key: str) -> Mapping[str, str]:
+    """Of an attempt's labels only whose image it is: the others vary."""
+    return {INSTANCE_LABEL: labels[INSTANCE_LABEL], LAYER_LABEL: key}

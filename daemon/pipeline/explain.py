@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from cache.reuse import Refusal, Rung
-from daemon.builds import BuildRequest, ImageRequest
+from daemon.builds import BuildRequest, ImageRequest, Reuse
 from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.plan import PlanStage
 
@@ -35,15 +35,15 @@ class Explainer:
     async def explain(self, request: BuildRequest) -> Explanation:
         """What a build of this request would stand on now; the failures are those of the plan stage."""
         source = await self._plan.source(request)
-        _, project = await self._plan.plan(source)
+        project = await self._plan.plan(source)
         notes: tuple[str, ...] = ()
         if project.fetching.lock_key() is not None:
-            lock = await self._fetch.kept_lock(project.fetching)
+            lock = await self._fetch.kept_lock(project.fetching) if request.reuse is Reuse.ALL else None
             if lock is None:
                 notes = ("There is no Cargo.lock: a build makes one first, and its dependencies are not known before.",)
             else:
                 source = replace(source, lock=lock)
-                _, project = await self._plan.plan(source)
+                project = await self._plan.plan(source)
         plan = project.plan
         reusable = await self._plan.reusable(plan, request)
         saved = {Rung.RESULT: reusable.result, Rung.LAYER: reusable.layer}.get(reusable.choice.rung)

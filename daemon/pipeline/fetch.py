@@ -4,7 +4,8 @@ What it brings is kept by content, under the project's fetch key; where all of i
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,9 +14,11 @@ import msgspec
 
 from cache.blobs import BlobStore
 from cache.digest import Digest, DigestMismatch, NotADigest
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Fetched, Fetching, FetchStep, Step, StepReader
+from daemon.builds import Reuse, StageName
+from daemon.ecosystems.ecosystem import SOURCE_TIME, Fetched, Fetching, FetchStep, Project, Step
 from daemon.engine.engine import Network, Sandboxes
-from daemon.pipeline.sandboxes import BuildSandboxes
+from daemon.keyed_locks import KeyedLocks
+from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.spool import spooled
 from daemon.tarball import Member
 
@@ -71,6 +74,7 @@ class FetchStage:
         self._access = access
         self._scratch = scratch
         self._limit = limit
+        self._one_at_a_time = KeyedLocks()
 
     async def kept_lock(self, fetching: Fetching) -> bytes | None:
         """The lock that was made for the same manifests before."""
@@ -80,18 +84,39 @@ class FetchStage:
             return None
         return await asyncio.to_thread(self._whole, digest)
 
-    async def make_lock(self, fetching: Fetching, sandboxes: BuildSandboxes, image: str, reader: StepReader) -> bytes:
-        """Let the package manager make a lock; it is kept for the next build of the same manifests."""
+    async def lock(self, project: Project, attempt: Attempt) -> bytes:
+        """The lock for a source that has none: the kept one, or one that the package manager makes and that is kept."""
+        fetching = project.fetching
         key = fetching.lock_key()
         assert key is not None
-        step = fetching.lock_step()
-        async with sandboxes.sandbox("lock", image, self._environment(step.step), self._access.network) as sandbox:
-            await sandboxes.run(sandbox, self._with_access(step.step), reader)
-            async with spooled(self._engine.get(sandbox, step.take[0]), self._scratch, self._limit) as archive:
-                lock = await asyncio.to_thread(fetching.made_lock, archive)
-        digest = await asyncio.to_thread(self._blobs.put, lock)
-        await self._index.record_made_lock(key, digest)
-        return lock
+        async with self._one_at_a_time.hold(key):
+            if attempt.request.reuse is Reuse.ALL:
+                kept = await self.kept_lock(fetching)
+                if kept is not None:
+                    return kept
+            async with attempt.progress.stage(StageName.FETCH):
+                lock = await self._made_lock(project, fetching.lock_step(), attempt)
+            digest = await asyncio.to_thread(self._blobs.put, lock)
+            await self._index.record_made_lock(key, digest)
+            return lock
+
+    async def fetch(self, project: Project, attempt: Attempt) -> Fetched:
+        """All that has to be there: what is held, or what the step brings, which is kept."""
+        fetching = project.fetching
+        key = fetching.key()
+        async with self._one_at_a_time.hold(key):
+            if attempt.request.reuse is Reuse.ALL:
+                held = await self.held(fetching)
+                if held is not None:
+                    return held
+            step = fetching.step(Fetched())
+            fetched = Fetched()
+            if step is not None:
+                async with attempt.progress.stage(StageName.FETCH):
+                    fetched = await self._run(project, step, attempt)
+            listing = await asyncio.to_thread(self._blobs.put, msgspec.json.encode(fetched))
+            await self._index.record_fetched(key, listing)
+            return fetched
 
     async def held(self, fetching: Fetching) -> Fetched | None:
         """All that has to be there, if it is; a blob that is gone makes it None."""
@@ -104,30 +129,38 @@ class FetchStage:
         fetched = msgspec.json.decode(text, type=Fetched)
         return fetched if await asyncio.to_thread(self._complete, fetched) else None
 
-    async def fetch(self, fetching: Fetching, sandboxes: BuildSandboxes, image: str, reader: StepReader) -> Fetched:
-        """Run the step and keep what it brings."""
-        step = fetching.step(Fetched())
-        fetched = Fetched() if step is None else await self._run(step, fetching, sandboxes, image, reader)
-        listing = await asyncio.to_thread(self._blobs.put, msgspec.json.encode(fetched))
-        await self._index.record_fetched(fetching.key(), listing)
-        return fetched
+    async def _made_lock(self, project: Project, step: FetchStep, attempt: Attempt) -> bytes:
+        async with (
+            self._sandbox("lock", project, step, attempt) as sandbox,
+            self._taken(sandbox, step.take[0]) as archive,
+        ):
+            return await asyncio.to_thread(project.fetching.made_lock, archive)
 
-    async def _run(
-        self, step: FetchStep, fetching: Fetching, sandboxes: BuildSandboxes, image: str, reader: StepReader
-    ) -> Fetched:
+    async def _run(self, project: Project, step: FetchStep, attempt: Attempt) -> Fetched:
         parts: list[Fetched] = []
-        async with sandboxes.sandbox("fetch", image, self._environment(step.step), self._access.network) as sandbox:
-            await sandboxes.run(sandbox, self._with_access(step.step), reader)
+        async with self._sandbox("fetch", project, step, attempt) as sandbox:
             for path in step.take:
                 try:
-                    async with spooled(self._engine.get(sandbox, path), self._scratch, self._limit) as archive:
-                        parts.append(await asyncio.to_thread(fetching.admit, path, archive))
+                    async with self._taken(sandbox, path) as archive:
+                        parts.append(await asyncio.to_thread(project.fetching.admit, path, archive))
                 except FileNotFoundError:
                     continue  # nothing of this kind was fetched
         return Fetched(
             files=tuple(file for part in parts for file in part.files),
             archives=tuple(archive for part in parts for archive in part.archives),
         )
+
+    @asynccontextmanager
+    async def _sandbox(self, purpose: str, project: Project, step: FetchStep, attempt: Attempt) -> AsyncIterator[str]:
+        """A sandbox in which the step has run."""
+        image = project.plan.toolchain.facts.image_id
+        environment = self._environment(step.step)
+        async with attempt.sandboxes.sandbox(purpose, image, environment, self._access.network) as sandbox:
+            await attempt.sandboxes.run(sandbox, self._with_access(step.step), project.reader(attempt.progress))
+            yield sandbox
+
+    def _taken(self, sandbox: str, path: str) -> AbstractAsyncContextManager[Path]:
+        return spooled(self._engine.get(sandbox, path), self._scratch, self._limit, setting="file_size")
 
     def _environment(self, step: Step) -> Mapping[str, str]:
         bundle = dict.fromkeys(("CARGO_HTTP_CAINFO", "GIT_SSL_CAINFO", "SSL_CERT_FILE"), CA_BUNDLE)

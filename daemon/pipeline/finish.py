@@ -1,6 +1,7 @@
 """From binaries to published images: assemble, check, publish, in that order, for each image that was asked for."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from cache.digest import Digest
@@ -11,7 +12,7 @@ from daemon.pipeline.assemble import AssembledImage, Assembler
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.check import Checker, run_check
 from daemon.pipeline.compile import CompileResult
-from daemon.pipeline.publish import PublishStage
+from daemon.pipeline.publish import Publishing, PublishStage
 
 
 class FinishStage:
@@ -60,7 +61,7 @@ class FinishStage:
                 await self._checker.check(image, source.tree, plan.toolchain.facts.sysroot_digests)
             if plan.check is not None:
                 for image in assembled:
-                    await self._publish.load(str(image.image_id), image.manifest_digest)
+                    await attempt.publishing.load(str(image.image_id), image.manifest_digest)
                     await run_check(
                         self._images, self._engine, image, plan.check, self._limits, labels=attempt.sandboxes.labels
                     )
@@ -72,25 +73,29 @@ class FinishStage:
                 ]
             )
 
+    def publishing(self) -> AbstractAsyncContextManager[Publishing]:
+        """An attempt's side of publishing; see `PublishStage.publishing`."""
+        return self._publish.publishing()
+
     async def publish_again(self, images: Sequence[BuiltImage], plan: Plan, attempt: Attempt) -> tuple[BuiltImage, ...]:
         """Images of an earlier build under the tags of this one; loaded again where the engine has lost them."""
         again = []
         for image, request in zip(images, plan.images, strict=True):
-            await self._publish.load(image.image_id, Digest.parse(image.digest))
-            await self._tag(image.image_id, request, attempt)
-            again.append(replace(image, tags=request.tags, reference=_reference(request, image.image_id)))
+            await attempt.publishing.load(image.image_id, Digest.parse(image.digest))
+            tags = await self._tagged(image.image_id, request, attempt)
+            again.append(replace(image, tags=tags, reference=_reference(tags, image.image_id)))
         return tuple(again)
 
     async def _published(self, image: AssembledImage, request: ImageRequest, attempt: Attempt) -> BuiltImage:
         image_id = str(image.image_id)
-        await self._publish.load(image_id, image.manifest_digest)
-        await self._tag(image_id, request, attempt)
+        await attempt.publishing.load(image_id, image.manifest_digest)
+        tags = await self._tagged(image_id, request, attempt)
         for warning in image.warnings:
             attempt.progress.note(warning)
         return BuiltImage(
             binary=image.binary,
-            reference=_reference(request, image_id),
-            tags=request.tags,
+            reference=_reference(tags, image_id),
+            tags=tags,
             digest=str(image.manifest_digest),
             image_id=image_id,
             size=image.size,
@@ -100,10 +105,13 @@ class FinishStage:
             warnings=image.warnings,
         )
 
-    async def _tag(self, image_id: str, request: ImageRequest, attempt: Attempt) -> None:
-        for tag in await self._publish.tag(image_id, request.tags, attempt.build.sequence):
+    async def _tagged(self, image_id: str, request: ImageRequest, attempt: Attempt) -> tuple[str, ...]:
+        """The tags that are this image's now."""
+        elsewhere = await attempt.publishing.tag(image_id, request.tags, attempt.build.sequence)
+        for tag in elsewhere:
             attempt.progress.note(f"{tag} stays with the image of a newer build.")
+        return tuple(tag for tag in request.tags if tag not in elsewhere)
 
 
-def _reference(request: ImageRequest, image_id: str) -> str:
-    return request.tags[0] if request.tags else image_id
+def _reference(tags: Sequence[str], image_id: str) -> str:
+    return tags[0] if tags else image_id

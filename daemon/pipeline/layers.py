@@ -1,18 +1,20 @@
 """Comes by a dependency layer: the one that is held, the one that another build is cooking right now, or a new one."""
 
-import asyncio
 import time
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
+import structlog
 
 from cache.digest import Digest
+from cache.errors import Failure
 from cache.index import LayerRecord
 from cache.reuse import Refusal, Rung
-from daemon.builds import BuildRequest, Reuse, StageName
-from daemon.ecosystems.ecosystem import Ecosystem, Project
+from daemon.builds import BuildRequest, Reuse
+from daemon.ecosystems.ecosystem import Project
 from daemon.engine.engine import Images
+from daemon.engine.settled import to_the_end
 from daemon.keyed_locks import KeyedLocks
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.cook import CookedLayer, CookStage
@@ -48,7 +50,7 @@ class Layer:
 
 
 class Layers:
-    """Finds or makes layers, one cook per key at a time."""
+    """Finds, makes and forgets layers, one cook per key at a time."""
 
     def __init__(self, *, fetch: FetchStage, cook: CookStage, records: LayerRecords, images: Images) -> None:
         self._fetch = fetch
@@ -57,60 +59,80 @@ class Layers:
         self._images = images
         self._cooking = KeyedLocks()
 
-    async def obtain(self, ecosystem: Ecosystem, project: Project, reusable: Reusable, attempt: Attempt) -> Layer:
+    async def obtain(self, project: Project, reusable: Reusable, attempt: Attempt) -> Layer:
         """The layer for this project."""
-        request = attempt.request
         if reusable.choice.rung is Rung.LAYER and reusable.layer is not None:
             return _held(reusable.layer, reusable)
-        key = project.plan.exact.digest
-        async with self._cooking.hold((key, request.scope, project.plan.private)):
-            if request.reuse is Reuse.ALL:
-                record = await self._records.layer(key, request.scope, project.plan.project)
+        async with self._cooking.hold(_name(project, attempt.request)):
+            if attempt.request.reuse is Reuse.ALL:
+                record = await self._record(project, attempt.request)
                 if record and await self._images.inspect(record.image_id):
                     attempt.progress.note("Another build cooked the same dependencies meanwhile.")
                     return _held(record, reusable)
-            return await self._make(ecosystem, project, reusable, attempt)
+            return await self._make(project, reusable, attempt)
 
-    async def forget(self, project: Project, request: BuildRequest) -> None:
-        """The layer of this project is not to be trusted any more."""
-        await self._records.forget_layer(project.plan.exact.digest, request.scope, project.plan.project)
+    async def forget(self, project: Project, request: BuildRequest, image_id: str) -> None:
+        """The layer that is this image is not to be used any more; one that was made since stays."""
+        async with self._cooking.hold(_name(project, request)):
+            record = await self._record(project, request)
+            if record and record.image_id == image_id:
+                await self._records.forget_layer(record.key.digest, request.scope, project.plan.project)
+            await self._discard(image_id)
 
-    async def _make(self, ecosystem: Ecosystem, project: Project, reusable: Reusable, attempt: Attempt) -> Layer:
+    async def _make(self, project: Project, reusable: Reusable, attempt: Attempt) -> Layer:
         started = time.monotonic()
-        fetched = await self._fetch.held(project.fetching)
-        if fetched is None:
-            async with attempt.progress.stage(StageName.FETCH):
-                image = project.plan.toolchain.facts.image_id
-                reader = ecosystem.reader(attempt.progress)
-                fetched = await self._fetch.fetch(project.fetching, attempt.sandboxes, image, reader)
-        cooked = await self._cook.cook(ecosystem, project, fetched, attempt)
-        # A shielded record: the image exists, and a cancelled requester must not make it an orphan.
-        record = await self._record(project, attempt.request, cooked, time.monotonic() - started)
-        await asyncio.shield(self._records.record_layer(record))
+        fetched = await self._fetch.fetch(project, attempt)
+
+        async def keep(cooked: CookedLayer) -> None:
+            await to_the_end(self._keep(project, attempt.request, cooked, time.monotonic() - started))
+
+        cooked = await self._cook.cook(project, fetched, attempt, keep)
         return Layer(
             image_id=cooked.image_id,
             rung=Rung.NONE,
-            seconds=record.seconds,
+            seconds=time.monotonic() - started,
             refusals=reusable.against(Rung.RESULT, Rung.LAYER),
             compiled=cooked.packages,
         )
 
-    async def _record(
-        self, project: Project, request: BuildRequest, cooked: CookedLayer, seconds: float
-    ) -> LayerRecord:
-        image = await self._images.inspect(cooked.image_id)
-        return LayerRecord(
-            key=project.plan.exact,
-            scope=request.scope,
-            project=project.plan.project,
-            image_id=cooked.image_id,
-            reference=cooked.reference,
-            seconds=seconds,
-            size=image.size if image else 0,
-            created_at=time.time(),
-            private=project.plan.private,
-            cook=msgspec.json.encode({"packages": cooked.packages}),
-        )
+    async def _keep(self, project: Project, request: BuildRequest, cooked: CookedLayer, seconds: float) -> None:
+        """Put a layer on record in place of an older one of its key; an image that is on no record is removed."""
+        try:
+            older = await self._record(project, request)
+            image = await self._images.inspect(cooked.image_id)
+            await self._records.record_layer(
+                LayerRecord(
+                    key=project.plan.exact,
+                    scope=request.scope,
+                    project=project.plan.project,
+                    image_id=cooked.image_id,
+                    reference=cooked.reference,
+                    seconds=seconds,
+                    size=image.size if image else 0,
+                    created_at=time.time(),
+                    private=project.plan.private,
+                    cook=msgspec.json.encode({"packages": cooked.packages}),
+                )
+            )
+        except BaseException:
+            await self._discard(cooked.image_id)
+            raise
+        if older and older.image_id != cooked.image_id:
+            await self._discard(older.image_id)
+
+    async def _record(self, project: Project, request: BuildRequest) -> LayerRecord | None:
+        return await self._records.layer(project.plan.exact.digest, request.scope, project.plan.project)
+
+    async def _discard(self, image_id: str) -> None:
+        try:
+            await self._images.remove(image_id)
+        except Failure as failure:
+            # Another build compiles over it, or the engine is away; no record names it, so the next start reaps it.
+            structlog.get_logger().warning("layer.kept", image=image_id, kind=failure.kind, detail=failure.detail)
+
+
+def _name(project: Project, request: BuildRequest) -> tuple[Digest, str, str]:
+    return project.plan.exact.digest, request.scope, project.plan.private
 
 
 def _held(record: LayerRecord, reusable: Reusable) -> Layer:

@@ -4,19 +4,21 @@ An entry that proves damaged on the way is forgotten and the next rung taken, wi
 wrong one (law 9).
 """
 
+import asyncio
 import time
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
 
-from cache.digest import Digest, DigestMismatch
+from cache.digest import Digest
+from cache.errors import Failure
 from cache.index import ResultRecord
-from cache.reuse import Refusal, ReuseReport, Rung, WhyNot
-from daemon.builds import Build, BuiltImage, Outcome, Reuse, StageName
-from daemon.ecosystems.ecosystem import Ecosystem, Project, Source, UntrustworthyLayer
+from cache.reuse import Refusal, ReusePlan, ReuseReport, Rung, WhyNot
+from daemon.builds import Build, BuiltImage, Outcome, StageName
+from daemon.ecosystems.ecosystem import Project, Source, UntrustworthyLayer
 from daemon.engine.engine import Sandboxes
-from daemon.errors import ImageGone
+from daemon.errors import EngineRefused, ImageGone
 from daemon.events import Progress
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.compile import CompileResult, CompileStage
@@ -24,6 +26,7 @@ from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.finish import FinishStage
 from daemon.pipeline.layers import Layer, Layers
 from daemon.pipeline.plan import PlanStage, Reusable
+from daemon.pipeline.results import read_outcome, remove_damaged
 from daemon.pipeline.sandboxes import BuildSandboxes, SandboxSettings
 
 
@@ -41,10 +44,9 @@ class Results(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A build that is planned: its sources, what its ecosystem makes of them, and what can be reused."""
+    """A build that is planned: its sources, what is made of them, and what can be reused."""
 
     source: Source
-    ecosystem: Ecosystem
     project: Project
     reusable: Reusable
 
@@ -74,10 +76,16 @@ class Pipeline:
         self._sandboxes = sandboxes
 
     async def run(self, build: Build, progress: Progress) -> Outcome:
-        """Build; raises a `Failure` whose kind says whose turn it is. Leaves no sandbox behind, however it ends."""
+        """Build; raises a `Failure` whose kind says whose turn it is.
+
+        However it ends it leaves no sandbox behind; if it fails, no image either that nothing names.
+        """
         started = time.monotonic()
-        async with BuildSandboxes(self._engine, self._sandboxes, build) as sandboxes:
-            attempt = Attempt(build=build, sandboxes=sandboxes, progress=progress)
+        async with (
+            self._finish.publishing() as publishing,
+            BuildSandboxes(self._engine, self._sandboxes, build) as sandboxes,
+        ):
+            attempt = Attempt(build=build, sandboxes=sandboxes, progress=progress, publishing=publishing)
             planned = await self._planned(attempt)
             for note in planned.project.plan.notes:
                 progress.note(note)
@@ -91,63 +99,74 @@ class Pipeline:
         request, progress = attempt.request, attempt.progress
         async with progress.stage(StageName.PLAN):
             source = await self._plan.source(request)
-            ecosystem, project = await self._plan.plan(source)
-            lock = None
-            if project.fetching.lock_key() is not None and request.reuse is Reuse.ALL:
-                lock = await self._fetch.kept_lock(project.fetching)
-        if project.fetching.lock_key() is not None and lock is None:
-            async with progress.stage(StageName.FETCH):
-                image = project.plan.toolchain.facts.image_id
-                reader = ecosystem.reader(progress)
-                lock = await self._fetch.make_lock(project.fetching, attempt.sandboxes, image, reader)
-        if lock is not None:
-            source = replace(source, lock=lock)
-            ecosystem, project = await self._plan.plan(source)
+            project = await self._plan.plan(source)
+        if project.fetching.lock_key() is not None:
+            lock = await self._fetch.lock(project, attempt)
+            async with progress.stage(StageName.PLAN):
+                source = replace(source, lock=lock)
+                project = await self._plan.plan(source)
         reusable = await self._plan.reusable(project.plan, request)
-        return Planned(source=source, ecosystem=ecosystem, project=project, reusable=reusable)
+        return Planned(source=source, project=project, reusable=reusable)
 
     async def _again(self, planned: Planned, attempt: Attempt, started: float) -> Outcome | None:
         """The outcome of the same build, published again; None where there is none, or it is damaged."""
-        record = planned.reusable.result
+        record, plan = planned.reusable.result, planned.project.plan
         if record is None or planned.reusable.choice.rung is not Rung.RESULT:
             return None
-        before = msgspec.json.decode(record.outcome, type=Outcome)
+        before = read_outcome(record.outcome)
         try:
             async with attempt.progress.stage(StageName.PUBLISH):
-                images = await self._finish.publish_again(before.images, planned.project.plan, attempt)
-        except (ImageGone, DigestMismatch, FileNotFoundError) as error:
+                images = await self._finish.publish_again(before.images, plan, attempt)
+        except (ImageGone, EngineRefused, OSError, ValueError) as error:
             attempt.progress.note(f"The kept image is damaged ({error}); building again.")
+            await asyncio.to_thread(remove_damaged, before, planned.source.blobs)
             await self._results.forget_result(record.key.digest, attempt.request.scope)
             return None
         reuse = ReuseReport(
             rung=Rung.RESULT,
             seconds_saved=max(0.0, record.seconds - (time.monotonic() - started)),
-            dependencies=planned.project.plan.dependencies,
-            notes=planned.project.plan.notes,
+            dependencies=plan.dependencies,
+            notes=plan.notes,
         )
-        return replace(before, images=images, reuse=reuse)
+        return replace(before, images=images, reuse=reuse, project=plan.project, toolchain=plan.toolchain.name)
 
     async def _anew(self, planned: Planned, attempt: Attempt) -> Outcome:
-        project, ecosystem = planned.project, planned.ecosystem
-        layer = await self._layers.obtain(ecosystem, project, planned.reusable, attempt)
+        """Compile, on the best layer that proves sound."""
+        project, reusable = planned.project, planned.reusable
+        if reusable.choice.rung is Rung.RESULT:
+            reusable = await self._plan.below_result(project.plan, attempt.request)
+        for refusal in reusable.choice.refusals:
+            if refusal.why is WhyNot.PRUNED:
+                attempt.progress.note(f"The kept {refusal.rung} is gone from here; it is made again.")
+        layer = await self._layers.obtain(project, reusable, attempt)
         try:
-            result = await self._compile.compile(ecosystem, project, layer.image_id, attempt)
+            result = await self._compile.compile(project, layer.image_id, attempt)
         except (ImageGone, UntrustworthyLayer) as error:
-            if layer.rung is not Rung.LAYER:
-                raise
             layer = await self._instead(layer, error, planned, attempt)
-            result = await self._compile.compile(ecosystem, project, layer.image_id, attempt)
+            result = await self._compiled_at_last(project, layer, attempt)
         images = await self._finish.finish(result, planned.source, project.plan, attempt)
         return self._outcome(planned, layer, result, images)
 
-    async def _instead(self, layer: Layer, error: Exception, planned: Planned, attempt: Attempt) -> Layer:
-        """A new layer in place of one that is gone or not to be trusted."""
+    async def _instead(self, layer: Layer, error: Failure, planned: Planned, attempt: Attempt) -> Layer:
+        """A new layer in place of one that is gone or not to be trusted; raises `error` where that was just made."""
+        await self._forget(planned.project, layer, attempt)
+        if layer.rung is not Rung.LAYER:
+            raise error
         attempt.progress.note(f"The dependency layer cannot be used ({error}); cooking it again.")
-        await self._layers.forget(planned.project, attempt.request)
         why = WhyNot.PRUNED if isinstance(error, ImageGone) else WhyNot.DAMAGED
         refusals = (*layer.refusals, Refusal(Rung.LAYER, why))
-        reusable = Reusable(choice=replace(planned.reusable.choice, rung=Rung.NONE, refusals=refusals))
-        return await self._layers.obtain(planned.ecosystem, planned.project, reusable, attempt)
+        return await self._layers.obtain(planned.project, Reusable(choice=ReusePlan(Rung.NONE, refusals)), attempt)
+
+    async def _compiled_at_last(self, project: Project, layer: Layer, attempt: Attempt) -> CompileResult:
+        try:
+            return await self._compile.compile(project, layer.image_id, attempt)
+        except (ImageGone, UntrustworthyLayer):
+            await self._forget(project, layer, attempt)
+            raise
+
+    async def _forget(self, project: Project, layer: Layer, attempt: Attempt) -> None:
+        await attempt.sandboxes.removed()
+        await self._layers.forget(project, attempt.request, layer.image_id)
 
     def _outcome(
         self, planned: Planned, layer: Layer, result: CompileResult, images: tuple[BuiltImage, ...]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cache.blobs import BlobStore
-from cache.digest import Digest
+from cache.digest import Digest, NotADigest
 from cache.index import LayerRecord, ResultRecord
 from cache.manifests.rust.errors import NoManifest
 from cache.manifests.source import TreeFiles
@@ -16,6 +16,7 @@ from daemon.builds import BuildRequest, Reuse
 from daemon.ecosystems.ecosystem import Ecosystem, Plan, Project, Source
 from daemon.engine.engine import Images
 from daemon.errors import UnknownToolchain, UnknownTree
+from daemon.pipeline.results import is_kept
 from daemon.toolchains.toolchain import Toolchain
 
 
@@ -93,16 +94,19 @@ class PlanStage:
 
     async def source(self, request: BuildRequest, lock: bytes | None = None) -> Source:
         """The sources that a request names."""
-        tree = await self._index.tree(Digest.parse(request.tree))
+        try:
+            tree = await self._index.tree(Digest.parse(request.tree))
+        except NotADigest:
+            tree = None
         if tree is None:
             raise UnknownTree(f"No tree {request.tree} is here: upload it with POST /v1/trees.", tree=request.tree)
         return Source(tree=tree, files=TreeFiles(tree, self._blobs), blobs=self._blobs, request=request, lock=lock)
 
-    async def plan(self, source: Source) -> tuple[Ecosystem, Project]:
+    async def plan(self, source: Source) -> Project:
         """Find the ecosystem and let it read the manifests."""
         for ecosystem in self._ecosystems:
             if await asyncio.to_thread(ecosystem.detects, source.files, source.request.directory):
-                return ecosystem, await self._planned(ecosystem, source)
+                return await self._planned(ecosystem, source)
         where = source.request.directory or "the root of the tree"
         raise NoManifest(f"There is no Cargo.toml at {where}: send the project's own root, or name its directory.")
 
@@ -119,27 +123,42 @@ class PlanStage:
         """What of earlier builds fits."""
         if request.reuse is Reuse.NOTHING:
             return Reusable(choice=choose(()))
-        result = await self._index.result(plan.result.digest, request.scope)
-        layer = await self._index.layer(plan.exact.digest, request.scope, plan.project)
-        latest_result = await self._index.latest_result(request.scope, plan.project, request.lineage)
-        latest_layer = await self._index.latest_layer(request.scope, plan.project)
-        candidates = (
-            Candidate(
-                rung=Rung.RESULT,
-                standing=Standing.HELD if result else Standing.ABSENT,
-                wanted=plan.result,
-                nearest=latest_result.key if latest_result else None,
-            ),
-            Candidate(
-                rung=Rung.LAYER,
-                standing=await self._standing(layer),
-                wanted=plan.exact,
-                nearest=latest_layer.key if latest_layer else None,
-            ),
+        kept = await self._index.result(plan.result.digest, request.scope)
+        standing = await self._standing_of_result(kept)
+        if kept is not None and standing is Standing.HELD:
+            return Reusable(choice=ReusePlan(Rung.RESULT, ()), result=kept)
+        nearest = await self._index.latest_result(request.scope, plan.project, request.lineage)
+        candidate = Candidate(
+            rung=Rung.RESULT,
+            standing=standing,
+            wanted=plan.result,
+            nearest=nearest.key if nearest else None,
         )
-        return Reusable(choice=choose(candidates), result=result, layer=layer)
+        return await self._with_layer(plan, request, candidate)
 
-    async def _standing(self, layer: LayerRecord | None) -> Standing:
+    async def below_result(self, plan: Plan, request: BuildRequest) -> Reusable:
+        """What fits below a result that proved damaged."""
+        return await self._with_layer(
+            plan, request, Candidate(rung=Rung.RESULT, standing=Standing.DAMAGED, wanted=plan.result)
+        )
+
+    async def _with_layer(self, plan: Plan, request: BuildRequest, result: Candidate) -> Reusable:
+        layer = await self._index.layer(plan.exact.digest, request.scope, plan.project)
+        standing = await self._standing_of_layer(layer)
+        if standing is not Standing.HELD:
+            layer = None
+        nearest = None if layer else await self._index.latest_layer(request.scope, plan.project)
+        candidate = Candidate(
+            rung=Rung.LAYER, standing=standing, wanted=plan.exact, nearest=nearest.key if nearest else None
+        )
+        return Reusable(choice=choose((result, candidate)), layer=layer)
+
+    async def _standing_of_result(self, result: ResultRecord | None) -> Standing:
+        if result is None:
+            return Standing.ABSENT
+        return Standing.HELD if await asyncio.to_thread(is_kept, result, self._blobs) else Standing.PRUNED
+
+    async def _standing_of_layer(self, layer: LayerRecord | None) -> Standing:
         if layer is None:
             return Standing.ABSENT
         return Standing.HELD if await self._images.inspect(layer.image_id) else Standing.PRUNED

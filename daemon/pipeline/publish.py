@@ -1,15 +1,20 @@
 """The publish stage: images into the engine, then the tags that were asked for.
 
 A tag never moves to an older build that finishes later: the store decides, and one tag moves at a time, so that the
-store and the engine agree.
+store and the engine agree. What an attempt put into the engine goes out again if the attempt fails.
 """
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Protocol
 
+import structlog
+
 from cache.digest import Digest
+from cache.errors import Failure
 from cache.index import TagMove
 from daemon.engine.engine import Images
+from daemon.engine.settled import to_the_end
 from daemon.errors import ImageGone
 from daemon.keyed_locks import KeyedLocks
 
@@ -32,11 +37,31 @@ class PublishStage:
         self._images = images
         self._tags = tags
         self._archive = archive
-        self._moving = KeyedLocks()
+        self._one_at_a_time = KeyedLocks()
+        self._unpublished: dict[str, set[Publishing]] = {}
+        """Images that came into the engine for attempts that have not ended, and these attempts."""
 
-    async def load(self, image_id: str, manifest: Digest) -> None:
+    @asynccontextmanager
+    async def publishing(self) -> AsyncIterator["Publishing"]:
+        """One attempt's side of this stage. If the block fails, images that it brought and no tag names are removed."""
+        publishing = Publishing(self)
+        try:
+            yield publishing
+        except BaseException:
+            await to_the_end(self._take_back(publishing))
+            raise
+        for image_id in publishing.loaded:
+            self._unpublished.pop(image_id, None)
+
+    async def load(self, image_id: str, manifest: Digest, publishing: "Publishing") -> None:
         """Load an image unless the engine has it; `image_id` is the config's digest."""
-        if await self._images.inspect(image_id) is None:
+        async with self._one_at_a_time.hold(image_id):
+            publishing.loaded.add(image_id)
+            if await self._images.inspect(image_id) is not None:
+                if image_id in self._unpublished:
+                    self._unpublished[image_id].add(publishing)
+                return
+            self._unpublished.setdefault(image_id, set()).add(publishing)
             await self._images.load(self._archive(manifest))
             if await self._images.inspect(image_id) is None:
                 raise ImageGone(f"The engine took the image {image_id} and does not have it.")
@@ -45,9 +70,45 @@ class PublishStage:
         """Give the image its tags; returns those that stayed with the image of a newer build."""
         kept = []
         for tag in tags:
-            async with self._moving.hold(tag):
-                if await self._tags.move_tag(tag, sequence, image_id) is TagMove.KEEP:
+            async with self._one_at_a_time.hold(tag):
+                if await to_the_end(self._move(tag, sequence, image_id)) is TagMove.KEEP:
                     kept.append(tag)
-                else:
-                    await self._images.tag(image_id, tag)
         return tuple(kept)
+
+    async def _move(self, tag: str, sequence: int, image_id: str) -> TagMove:
+        move = await self._tags.move_tag(tag, sequence, image_id)
+        if move is TagMove.MOVE:
+            await self._images.tag(image_id, tag)
+            self._unpublished.pop(image_id, None)
+        return move
+
+    async def _take_back(self, publishing: "Publishing") -> None:
+        for image_id in publishing.loaded:
+            async with self._one_at_a_time.hold(image_id):
+                attempts = self._unpublished.get(image_id, set())
+                attempts.discard(publishing)
+                if attempts or self._unpublished.pop(image_id, None) is None:
+                    continue
+                try:
+                    await self._images.remove(image_id)
+                except Failure as failure:
+                    structlog.get_logger().warning(
+                        "image.not_removed", image=image_id, kind=failure.kind, detail=failure.detail
+                    )
+
+
+class Publishing:
+    """What one attempt at a build publishes."""
+
+    def __init__(self, stage: PublishStage) -> None:
+        self._stage = stage
+        self.loaded: set[str] = set()
+        """Ids of images that the attempt needs in the engine."""
+
+    async def load(self, image_id: str, manifest: Digest) -> None:
+        """As `PublishStage.load`."""
+        await self._stage.load(image_id, manifest, self)
+
+    async def tag(self, image_id: str, tags: tuple[str, ...], sequence: int) -> tuple[str, ...]:
+        """As `PublishStage.tag`."""
+        return await self._stage.tag(image_id, tags, sequence)

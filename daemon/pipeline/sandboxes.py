@@ -17,7 +17,8 @@ from cache.errors import Failure
 from daemon.builds import Build
 from daemon.ecosystems.ecosystem import SOURCE_TIME, Step, StepReader
 from daemon.engine.engine import Limits, Network, Sandboxes, SandboxSpec
-from daemon.errors import OutOfMemory
+from daemon.engine.settled import to_the_end
+from daemon.errors import EngineUnavailable, OutOfMemory
 from daemon.tarball import Member, stream
 
 STEP = "/bloomery/step"
@@ -50,8 +51,16 @@ class BuildSandboxes:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._removals:
-            await asyncio.shield(asyncio.gather(*self._removals, return_exceptions=True))
+        await self.removed()
+
+    async def removed(self) -> None:
+        """Wait until no sandbox is left that a stage is done with; a cancellation waits for that, too."""
+        await to_the_end(self._removed())
+
+    async def _removed(self) -> None:
+        while self._removals:
+            await asyncio.gather(*self._removals)
+            self._removals = {removal for removal in self._removals if not removal.done()}
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -86,6 +95,10 @@ class BuildSandboxes:
         except asyncio.CancelledError:
             self._removals.add(asyncio.ensure_future(self._remove_created(creation)))
             raise
+        except EngineUnavailable:
+            # It may have been created, and the answer lost.
+            self._removals.add(asyncio.ensure_future(self._remove(spec.name)))
+            raise
         try:
             yield sandbox
         finally:
@@ -94,8 +107,10 @@ class BuildSandboxes:
     async def run(self, sandbox: str, step: Step, reader: StepReader) -> float:
         """Put a step in and run it; returns its seconds. Raises what the reader makes of a non-zero end."""
         await self._engine.put(sandbox, stream((*step_members(step.script), *step.members)))
-        ended = await self._engine.run(sandbox, reader.feed, self._settings.limits)
-        reader.close()
+        try:
+            ended = await self._engine.run(sandbox, reader.feed, self._settings.limits)
+        finally:
+            reader.close()
         if ended.code:
             failure = reader.failure(ended.code)
             if ended.out_of_memory and not isinstance(failure, OutOfMemory):

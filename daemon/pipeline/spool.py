@@ -1,6 +1,7 @@
 """What comes out of a sandbox is hostile: it is counted on its way to a file of ours, and looked at only there."""
 
 import asyncio
+import hashlib
 import tarfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -8,13 +9,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
+from cache.blobs import room_on_disk
+from cache.digest import Digest
 from daemon.errors import BadOutput, OutputTooLarge
+
+_PIECE = 1 << 18
 
 
 @asynccontextmanager
-async def spooled(archive: AsyncIterator[bytes], scratch: Path, limit: int) -> AsyncIterator[Path]:
-    """The tar stream as a file that lives as long as the block; `limit` in bytes."""
-    with TemporaryDirectory(dir=scratch, prefix="taken-") as folder:
+async def spooled(archive: AsyncIterator[bytes], scratch: Path, limit: int, *, setting: str) -> AsyncIterator[Path]:
+    """The tar stream as a file that lives as long as the block; `limit` in bytes, as `setting` of `[limits]` has it."""
+    with room_on_disk(), TemporaryDirectory(dir=scratch, prefix="taken-") as folder:
         path = Path(folder, "archive.tar")
         with path.open("wb") as file:  # noqa: ASYNC230 - opening is quick; writing is in a thread
             taken = 0
@@ -22,11 +27,21 @@ async def spooled(archive: AsyncIterator[bytes], scratch: Path, limit: int) -> A
                 taken += len(piece)
                 if taken > limit:
                     raise OutputTooLarge(
-                        f"The build's output is larger than {limit >> 20} MiB: raise [limits] binary.",
+                        f"The build's output is larger than {limit >> 20} MiB: raise [limits] {setting}.",
                         limit=limit,
                     )
                 await asyncio.to_thread(file.write, piece)
         yield path
+
+
+def copied(content: IO[bytes], path: Path) -> Digest:
+    """Write what is left of a stream to a new file; returns the name of what was written. `NoSpace` on a full disk."""
+    name = hashlib.sha256()
+    with room_on_disk(), path.open("wb") as file:
+        while piece := content.read(_PIECE):
+            name.update(piece)
+            file.write(piece)
+    return Digest(name.hexdigest())
 
 
 def regular_files(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:

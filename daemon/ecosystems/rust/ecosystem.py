@@ -13,14 +13,12 @@ from cache.manifests.rust.stub_versions import Masking
 from cache.manifests.rust.workspace import MANIFEST, Workspace, read_workspace
 from cache.manifests.source import SourceFiles
 from daemon.builds import BuildRequest, Link
-from daemon.ecosystems.ecosystem import Plan, Project, Source, StepReader
+from daemon.ecosystems.ecosystem import Plan, Project, Source
 from daemon.ecosystems.rust.environment import environment
 from daemon.ecosystems.rust.fetching import RustFetching
 from daemon.ecosystems.rust.image_requests import image_requests, revision_variables
 from daemon.ecosystems.rust.keys import Host, exact_key, result_key
-from daemon.ecosystems.rust.messages import CargoReader
 from daemon.ecosystems.rust.project import RustProject, RustSource
-from daemon.events import Progress
 from daemon.toolchains.names import resolve
 from daemon.toolchains.toolchain import Toolchain
 
@@ -39,10 +37,6 @@ class RustEcosystem:
     def detects(self, files: SourceFiles, directory: str) -> bool:
         """A `Cargo.toml` in the directory."""
         return posixpath.join(directory, MANIFEST) in files
-
-    def reader(self, progress: Progress) -> StepReader:
-        """Cargo's messages."""
-        return CargoReader(progress)
 
     def plan(self, source: Source, offered: Sequence[Toolchain], default: str) -> Project:
         """Read everything that decides a key; raises what `cache.manifests.rust.errors` has."""
@@ -95,6 +89,7 @@ class RustEcosystem:
             environment={**variables, "CARGO_NET_OFFLINE": "false"},
             triple=workspace.config.target or toolchain.facts.host,
             image_id=toolchain.facts.image_id,
+            scope=request.scope,
         )
         return RustProject(plan, rust, fetching)
 

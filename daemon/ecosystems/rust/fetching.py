@@ -21,7 +21,7 @@ from daemon.ecosystems.rust.environment import BUILDER, CARGO_HOME
 from daemon.ecosystems.rust.members import configuration_member, skeleton_members
 from daemon.ecosystems.rust.steps import fetch_script, lock_script
 from daemon.errors import FetchFailed
-from daemon.pipeline.spool import regular_files
+from daemon.pipeline.spool import copied, regular_files
 from daemon.tarball import Member
 
 _ARCHIVES = f"{CARGO_HOME}/registry/cache"
@@ -44,6 +44,7 @@ class RustFetching:
         environment: Mapping[str, str],
         triple: str,
         image_id: str,
+        scope: str,
     ) -> None:
         self._workspace = workspace
         self._skeleton = skeleton
@@ -53,6 +54,7 @@ class RustFetching:
         self._environment = environment
         self._triple = triple
         self._image_id = image_id
+        self._scope = scope
 
     def key(self) -> Digest:
         """The lock's external packages, where they come from, and the toolchain whose cargo lays them out."""
@@ -99,36 +101,33 @@ class RustFetching:
         if path == _GIT:
             return Fetched(archives=(str(self._git(archive)),))
         parent = PurePosixPath(path).parent
-        files = self._archives(archive) if path == _ARCHIVES else self._all(archive)
-        return Fetched(
-            files=tuple(
-                FetchedFile(path=str(parent / name).lstrip("/"), digest=str(digest), size=size)
-                for name, digest, size in sorted(files)
-            )
-        )
+        checksums = self._checksums() if path == _ARCHIVES else None
+        found: list[FetchedFile] = []
+        with self._blobs.staging() as staging:
+            staged: dict[Digest, Path] = {}
+            for number, (name, size, content) in enumerate(regular_files(archive)):
+                file = PurePosixPath(name)
+                if ".." in file.parts or (checksums is not None and file.name not in checksums):
+                    continue
+                digest = copied(content, staging / str(number))
+                if checksums is not None and digest.hex not in checksums[file.name]:
+                    raise FetchFailed(
+                        f"{file.name} is not what Cargo.lock says: its checksum is {digest.hex}.", archive=file.name
+                    )
+                staged[digest] = staging / str(number)
+                found.append(FetchedFile(path=str(parent / file).lstrip("/"), digest=str(digest), size=size))
+            self._blobs.adopt(staged)
+        return Fetched(files=tuple(sorted(found, key=lambda file: file.path)))
 
-    def _archives(self, archive: Path) -> Iterator[tuple[str, Digest, int]]:
+    def _checksums(self) -> dict[str, set[str]]:
+        """What the lock says of each archive; two registries may have one of the same name."""
         lock = self._lock()
         assert lock is not None
         wanted: dict[str, set[str]] = {}
         for package in lock.external():
             if package.checksum:
                 wanted.setdefault(f"{package.name}-{package.version}.crate", set()).add(package.checksum)
-        for name, size, content in regular_files(archive):
-            checksums = wanted.get(PurePosixPath(name).name)
-            if checksums is None:
-                continue
-            digest = self._blobs.put_stream(content)
-            if digest.hex not in checksums:
-                raise FetchFailed(
-                    f"{PurePosixPath(name).name} is not what Cargo.lock says: its checksum is {digest.hex}.",
-                    archive=PurePosixPath(name).name,
-                )
-            yield name, digest, size
-
-    def _all(self, archive: Path) -> Iterator[tuple[str, Digest, int]]:
-        for name, size, content in regular_files(archive):
-            yield name, self._blobs.put_stream(content), size
+        return wanted
 
     def _git(self, archive: Path) -> Digest:
         """Databases and checkouts as one tar with constant times, for they are sources (law 1)."""
@@ -153,7 +152,10 @@ class RustFetching:
         return self._workspace.lock
 
     def _named(self, what: str, parts: list[KeyPart]) -> Digest:
-        configuration = KeyPart("configuration", str(Digest.of(self._configuration)))
-        return Key(
-            KeyKind.UNIT, (KeyPart("what", what), KeyPart("image", self._image_id), configuration, *parts)
-        ).digest
+        common = (
+            KeyPart("what", what),
+            KeyPart("scope", self._scope),
+            KeyPart("image", self._image_id),
+            KeyPart("configuration", str(Digest.of(self._configuration))),
+        )
+        return Key(KeyKind.UNIT, (*common, *parts)).digest

@@ -4,6 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from cache.errors import Evidence
+from cache.manifests.rust.errors import AmbiguousBinary
+from cache.manifests.rust.package import Binary
 from cache.manifests.rust.selection import Selection
 from cache.manifests.rust.settings import ImageTable, ProjectSettings
 from daemon.builds import BuildRequest, ImageRequest, ImageSettings, Revision
@@ -21,25 +24,44 @@ _LONGEST_TAG = 255
 
 
 def image_requests(selection: Selection, settings: ProjectSettings, request: BuildRequest) -> tuple[ImageRequest, ...]:
-    """One for each selected binary, in the request's order.
+    """Each image that is asked for, with its binary.
 
     A request that names no binary asks for all that `bloomery.toml` names; its tags then go to the first, so that one
-    tag never names two images.
+    tag never names two images. Raises `AmbiguousBinary` where images and binaries do not go together, and `BadTag`.
     """
-    images = [
-        asked if position < len(request.images) else ImageRequest()
-        for position, asked in enumerate((*request.images, *[ImageRequest()] * len(selection.binaries)))
-    ][: len(selection.binaries)]
-    return tuple(
+    images = tuple(
         ImageRequest(
             binary=binary.name,
-            tags=tuple(_with_version(tag) for tag in asked.tags),
+            tags=tuple(dict.fromkeys(_with_version(tag) for tag in asked.tags)),
             settings=_over(
                 _of_file(settings.image_of(binary.name)), asked.settings, _revision_labels(settings, request)
             ),
         )
-        for binary, asked in zip(selection.binaries, images, strict=True)
+        for asked, binary in _pairs(selection, request)
     )
+    tags = [tag for image in images for tag in image.tags]
+    twice = sorted({tag for tag in tags if tags.count(tag) > 1})
+    if twice:
+        raise BadTag(f"{', '.join(twice)} is asked for by two images, and a tag names one.", tag=twice[0])
+    return images
+
+
+def _pairs(selection: Selection, request: BuildRequest) -> list[tuple[ImageRequest, Binary]]:
+    binaries = selection.binaries
+    names = [binary.name for binary in binaries]
+    evidence: list[Evidence] = [binary.full_name for binary in binaries]
+    if len(set(names)) < len(names):
+        raise AmbiguousBinary(
+            f"cargo puts binaries of one name at one path: build one of {', '.join(map(str, evidence))} at a time",
+            binaries=evidence,
+        )
+    named = [image for image in request.images if image.binary is not None]
+    if not named and len(request.images) <= len(binaries):
+        return list(zip((*request.images, *[ImageRequest()] * len(binaries)), binaries, strict=False))
+    if len(named) < len(request.images):
+        raise AmbiguousBinary("of several images each has to name its binary", binaries=evidence)
+    by_name = {name: binary for binary in binaries for name in (binary.name, binary.full_name)}
+    return [(image, by_name[str(image.binary)]) for image in named]
 
 
 def revision_variables(settings: ProjectSettings, revision: Revision) -> Mapping[str, str]:

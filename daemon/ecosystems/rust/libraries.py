@@ -87,6 +87,7 @@ _PACKAGES = {
     "seccomp": "libseccomp-dev",
     "selinux": "libselinux1-dev",
     "snappy": "libsnappy-dev",
+    "stdc++": "g++",
     "sodium": "libsodium-dev",
     "sqlite3": "libsqlite3-dev",
     "ssh2": "libssh2-1-dev",

@@ -1,65 +1,28 @@
 """Reads what cargo prints: JSON messages on stdout, progress and errors on stderr.
 
 The format of the messages: https://doc.rust-lang.org/cargo/reference/external-tools.html#json-messages. Lines on stdout
-that are no such messages come from procedural macros and are passed on as log.
+that are no such messages come from procedural macros: they are passed on as log, and are evidence of nothing.
 """
 
+from collections import deque
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any
 
 import msgspec
 
 from cache.errors import Failure
-from daemon.builds import Diagnostic
-from daemon.ecosystems.rust.failures import classify
+from daemon.builds import Diagnostic, Link
+from daemon.ecosystems.rust.failures import CompilerError, classify
+from daemon.ecosystems.rust.package_id import STUB_MARK, PackageId
 from daemon.engine.engine import OutputStream
 from daemon.events import Progress
 
+LONGEST_LINE = 1 << 20
+"""Bytes; a line is cut there."""
 _KEPT_LINES = 400
-_LONGEST_LINE = 1 << 20
+_LONGEST_KEPT = 4096
 _MOST_DIAGNOSTICS = 200
-STUB_MARK = "bloomery.stub"
-"""In the version of every stub and of no real package."""
 WRITTEN = "bloomery-written "
 """The step's own lines on stderr: a path of the source tree that the build wrote."""
-
-
-@dataclass(frozen=True, slots=True)
-class PackageId:
-    """A package as cargo names it: a source URL, a name and a version.
-
-    The forms are those of https://doc.rust-lang.org/cargo/reference/pkgid-spec.html: `path+file:///work/a#0.1.0`,
-    `path+file:///work/a#other-name@0.1.0`, `registry+https://…#name@1.0.0`.
-    """
-
-    source: str
-    name: str
-    version: str
-
-    @classmethod
-    def parse(cls, text: str) -> "PackageId":
-        """Read one; the name defaults to the last component of the source's path."""
-        source, _, fragment = text.partition("#")
-        name, at, version = fragment.rpartition("@")
-        if not at:
-            name = PurePosixPath(source.partition("?")[0]).name
-        return cls(source, name, version)
-
-    @property
-    def is_path(self) -> bool:
-        """Whether the package is a path package: first-party, or patched in."""
-        return self.source.startswith("path+")
-
-    @property
-    def is_stub(self) -> bool:
-        """Whether its version is one that only the skeleton's stubs have."""
-        return STUB_MARK in self.version
-
-    @property
-    def words(self) -> str:
-        """`name version`, as cargo's own lines have it."""
-        return f"{self.name} {self.version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,43 +37,29 @@ class Artifact:
     executable: str | None
 
 
-class _Lines:
-    """Puts pieces together to lines; what is longer than a line may be is cut."""
-
-    def __init__(self) -> None:
-        self._held = b""
-
-    def take(self, piece: bytes) -> list[bytes]:
-        parts = (self._held + piece).split(b"\n")
-        self._held = parts.pop()[:_LONGEST_LINE]
-        return [part.removesuffix(b"\r") for part in parts]
-
-    def rest(self) -> list[bytes]:
-        held, self._held = self._held, b""
-        return [held] if held else []
-
-
 class CargoReader:
     """A `StepReader` for `cargo build --message-format=json-diagnostic-rendered-ansi` and for `cargo fetch`.
 
     What is said of stubs is not passed on.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, link: Link = Link.DYNAMIC) -> None:
         self._progress = progress
+        self._link = link
         self._out = _Lines()
         self._err = _Lines()
         self._seen: set[PackageId] = set()
         self._diagnostics: list[Diagnostic] = []
+        self._errors: list[CompilerError] = []
+        self._tail: deque[str] = deque(maxlen=_KEPT_LINES)
         self.artifacts: list[Artifact] = []
         self.script_runs: list[tuple[PackageId, str]] = []
         self.written: list[str] = []
         self.finished: bool | None = None
-        self.tail: list[str] = []
 
     @property
     def diagnostics(self) -> list[Diagnostic]:
-        """What the compiler said about the source; the first 200."""
+        """What the compiler said about the source: the first 200 errors, and the first 200 of all else."""
         return self._diagnostics
 
     def feed(self, stream: OutputStream, piece: bytes) -> None:
@@ -120,31 +69,33 @@ class CargoReader:
                 self._message(line)
         else:
             for line in self._err.take(piece):
-                self._line(line.decode(errors="replace"))
+                self._line(line)
 
     def close(self) -> None:
         """The output has ended; a last line may lack its newline."""
         for line in self._out.rest():
             self._message(line)
         for line in self._err.rest():
-            self._line(line.decode(errors="replace"))
+            self._line(line)
 
     def failure(self, code: int) -> Failure:
         """What cargo failed of."""
-        return classify(code, tuple(self.tail), tuple(self._diagnostics))
+        return classify(code, tuple(self._tail), self._errors, self._link)
 
     def compiled(self) -> tuple[str, ...]:
         """`name version` of every package of which something was compiled, in the order of compiling."""
         real = (artifact.package for artifact in self.artifacts if not artifact.fresh and not artifact.package.is_stub)
         return tuple(dict.fromkeys(package.words for package in real))
 
-    def _line(self, text: str) -> None:
+    def _line(self, line: bytes) -> None:
+        text = line.decode(errors="replace")
         if text.startswith(WRITTEN):
             self.written.append(text.removeprefix(WRITTEN))
             return
-        self.tail.append(text)
-        if len(self.tail) > _KEPT_LINES:
-            del self.tail[: _KEPT_LINES // 2]
+        self._tail.append(text[:_LONGEST_KEPT])
+        self._log(text)
+
+    def _log(self, text: str) -> None:
         if STUB_MARK not in text:
             self._progress.log(text)
 
@@ -152,31 +103,29 @@ class CargoReader:
         if not line:
             return
         try:
-            message = msgspec.json.decode(line)
+            message = _read(line)
         except msgspec.DecodeError:
-            message = None
-        if not isinstance(message, dict) or "reason" not in message:
-            self._line(line.decode(errors="replace"))
+            if not _is_message(line):
+                self._log(line.decode(errors="replace"))
             return
-        match message["reason"]:
-            case "compiler-artifact":
+        match message:
+            case _ArtifactMessage():
                 self._artifact(message)
-            case "compiler-message":
+            case _CompilerMessage():
                 self._diagnostic(message)
-            case "build-script-executed":
-                self.script_runs.append((PackageId.parse(message["package_id"]), str(message.get("out_dir", ""))))
-            case "build-finished":
-                self.finished = bool(message.get("success"))
+            case _ScriptMessage():
+                self.script_runs.append((PackageId.parse(message.package_id), message.out_dir))
+            case _FinishedMessage():
+                self.finished = message.success
 
-    def _artifact(self, message: dict[str, Any]) -> None:
-        target = message["target"]
+    def _artifact(self, message: "_ArtifactMessage") -> None:
         artifact = Artifact(
-            package=PackageId.parse(message["package_id"]),
-            target=target["name"],
-            kinds=tuple(target["kind"]),
-            fresh=bool(message["fresh"]),
-            files=tuple(message["filenames"]),
-            executable=message.get("executable"),
+            package=PackageId.parse(message.package_id),
+            target=message.target.name,
+            kinds=message.target.kind,
+            fresh=message.fresh,
+            files=message.filenames,
+            executable=message.executable,
         )
         self.artifacts.append(artifact)
         if artifact.package not in self._seen and "custom-build" not in artifact.kinds:
@@ -184,23 +133,113 @@ class CargoReader:
             if not artifact.package.is_stub:
                 self._progress.compiled(artifact.package.words, fresh=artifact.fresh, done=len(self._seen), total=0)
 
-    def _diagnostic(self, message: dict[str, Any]) -> None:
-        said = message["message"]
-        rendered = said.get("rendered") or said["message"]
-        spans = [span for span in said.get("spans", ()) if span.get("is_primary")]
-        where = spans[0] if spans else {}
+    def _diagnostic(self, message: "_CompilerMessage") -> None:
+        said, package = message.message, PackageId.parse(message.package_id)
+        where = next((span for span in said.spans if span.is_primary), _NOWHERE)
         diagnostic = Diagnostic(
-            level=said["level"],
-            message=said["message"],
-            code=(said.get("code") or {}).get("code"),
-            file=where.get("file_name"),
-            line=where.get("line_start"),
-            column=where.get("column_start"),
-            package=PackageId.parse(message["package_id"]).name,
-            rendered=rendered,
+            level=said.level,
+            message=said.message,
+            code=said.code.code if said.code else None,
+            file=where.file_name,
+            line=where.line_start,
+            column=where.column_start,
+            package=package.name,
+            rendered=said.rendered or said.message,
         )
-        if len(self._diagnostics) < _MOST_DIAGNOSTICS:
+        is_error = diagnostic.level.startswith("error")
+        if package.is_stub and not is_error:
+            return
+        others = len(self._diagnostics) - len(self._errors)
+        if (len(self._errors) if is_error else others) < _MOST_DIAGNOSTICS:
             self._diagnostics.append(diagnostic)
-        for line in rendered.rstrip("\n").split("\n"):
-            self.tail.append(line)
+            if is_error:
+                self._errors.append(CompilerError(package, diagnostic))
         self._progress.diagnostic(diagnostic)
+
+
+class _Lines:
+    """Puts pieces together to lines, in time and memory that pieces cannot drive up; a longer line is cut."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def take(self, piece: bytes) -> list[bytes]:
+        first, *others = piece.split(b"\n")
+        lines = []
+        self._hold(first)
+        for part in others:
+            lines.append(self._ended())
+            self._hold(part)
+        return lines
+
+    def rest(self) -> list[bytes]:
+        return [self._ended()] if self._held else []
+
+    def _hold(self, part: bytes) -> None:
+        self._held += part[: LONGEST_LINE - len(self._held)]
+
+    def _ended(self) -> bytes:
+        line = bytes(self._held).removesuffix(b"\r")
+        self._held.clear()
+        return line
+
+
+class _Target(msgspec.Struct, frozen=True):
+    name: str
+    kind: tuple[str, ...]
+
+
+class _Span(msgspec.Struct, frozen=True):
+    is_primary: bool
+    file_name: str | None = None
+    line_start: int | None = None
+    column_start: int | None = None
+
+
+_NOWHERE = _Span(is_primary=False)
+
+
+class _Code(msgspec.Struct, frozen=True):
+    code: str
+
+
+class _Said(msgspec.Struct, frozen=True):
+    level: str
+    message: str
+    code: _Code | None = None
+    spans: tuple[_Span, ...] = ()
+    rendered: str | None = None
+
+
+class _ArtifactMessage(msgspec.Struct, frozen=True, tag_field="reason", tag="compiler-artifact"):
+    package_id: str
+    target: _Target
+    filenames: tuple[str, ...]
+    fresh: bool
+    executable: str | None = None
+
+
+class _CompilerMessage(msgspec.Struct, frozen=True, tag_field="reason", tag="compiler-message"):
+    package_id: str
+    message: _Said
+
+
+class _ScriptMessage(msgspec.Struct, frozen=True, tag_field="reason", tag="build-script-executed"):
+    package_id: str
+    out_dir: str = ""
+
+
+class _FinishedMessage(msgspec.Struct, frozen=True, tag_field="reason", tag="build-finished"):
+    success: bool
+
+
+_read = msgspec.json.Decoder(_ArtifactMessage | _CompilerMessage | _ScriptMessage | _FinishedMessage).decode
+
+
+def _is_message(line: bytes) -> bool:
+    """Whether this is a message of a kind that is not read here."""
+    try:
+        message = msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return False
+    return isinstance(message, dict) and "reason" in message

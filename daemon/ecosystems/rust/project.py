@@ -29,8 +29,10 @@ from daemon.ecosystems.rust.members import (
     source_member,
     source_members,
 )
-from daemon.ecosystems.rust.messages import Artifact, CargoReader, PackageId
+from daemon.ecosystems.rust.messages import Artifact, CargoReader
+from daemon.ecosystems.rust.package_id import PackageId
 from daemon.ecosystems.rust.steps import LIVE, OUT, compile_script, cook_script, settle_script
+from daemon.events import Progress
 from daemon.tarball import Member
 
 _HASH = 16
@@ -76,6 +78,10 @@ class RustProject:
         """Its side that needs the network."""
         return self._fetching
 
+    def reader(self, progress: Progress) -> StepReader:
+        """Cargo's messages."""
+        return CargoReader(progress, self._plan.link)
+
     def cook(self, fetched: Fetched) -> Step:
         """The skeleton, all that was fetched, and the same command as a compile's."""
         return Step(
@@ -87,13 +93,8 @@ class RustProject:
     def settle(self, cooked: StepReader) -> Step:
         """Keep the units of packages from registries and git that cargo's messages name, and no others (law 2)."""
         assert isinstance(cooked, CargoReader)
-        cooked_for_real = {(package.name, package.version) for package in self._source.skeleton.unstubbable}
-
-        def stays(package: PackageId) -> bool:
-            return not package.is_path or (package.name, package.version) in cooked_for_real
-
-        paths = [path for artifact in cooked.artifacts if stays(artifact.package) for path in artifact.files]
-        paths += [out for package, out in cooked.script_runs if stays(package)]
+        paths = [path for artifact in cooked.artifacts if self._may_stay(artifact.package) for path in artifact.files]
+        paths += [out for package, out in cooked.script_runs if self._may_stay(package)]
         listing = "".join(f"{mark}\n" for mark in sorted(set(unit_hashes(paths)))).encode()
         return Step(
             script=settle_script(self._plan.toolchain.facts.artefact_mtime),
@@ -102,7 +103,8 @@ class RustProject:
 
     def compile(self) -> Step:
         """The sources as they are, over the layer."""
-        binaries = [(str(image.binary), self._binary_path(str(image.binary))) for image in self._plan.images]
+        names = dict.fromkeys(str(image.binary) for image in self._plan.images)
+        binaries = [(name, self._binary_path(name)) for name in names]
         root = self._source.workspace.root
         return Step(
             script=compile_script(root, self._arguments(), binaries, self._source.compile_environment),
@@ -111,20 +113,27 @@ class RustProject:
         )
 
     def compiled(self, reader: StepReader) -> Compiled:
-        """Each binary is the one that cargo's messages name, compiled just now from the real package (law 3)."""
+        """Each binary is the one that cargo's messages name, and nothing of the sources came from the layer.
+
+        That is law 3, and law 4 seen from here: a member that cargo found fresh was in the layer.
+        """
         assert isinstance(reader, CargoReader)
         if not reader.finished:
             raise UntrustworthyLayer("cargo ended well without saying that its build was finished")
         for artifact in reader.artifacts:
             if artifact.package.is_stub:
                 raise UntrustworthyLayer(f"cargo met the stub of {artifact.package.name} while compiling the sources")
-        for image in self._plan.images:
-            self._prove(str(image.binary), reader.artifacts)
-        return Compiled(
-            taken=OUT,
-            binaries=tuple(str(image.binary) for image in self._plan.images),
-            notes=_written_notes(reader.written),
-        )
+            if artifact.fresh and not self._may_stay(artifact.package):
+                raise UntrustworthyLayer(f"cargo found {artifact.package.words} already compiled in the layer")
+        binaries = tuple(dict.fromkeys(str(image.binary) for image in self._plan.images))
+        for name in binaries:
+            self._prove(name, reader.artifacts)
+        return Compiled(taken=OUT, binaries=binaries, notes=_written_notes(reader.written))
+
+    def _may_stay(self, package: PackageId) -> bool:
+        """Whether a layer may hold units of this package: it is from outside, or was cooked for real."""
+        for_real = {(one.name, one.version) for one in self._source.skeleton.unstubbable}
+        return package.is_outside or (package.name, package.version) in for_real
 
     def _prove(self, binary: str, artifacts: Sequence[Artifact]) -> None:
         wanted = self._wanted(binary)

@@ -48,6 +48,8 @@ def fetched_archive(number: int) -> str:
 def settle_script(artefact_time: int) -> str:
     """Take out all but the live units, and the skeleton; then give every artefact its constant time (law 1, law 2).
 
+    Dependencies' sources that are newer than that, such as the directories that cargo unpacked them into, get the time of
+    sources: a build script that watches its own directory would otherwise run again in every compile.
     A unit's files carry its hash as the last 16 characters of their stem: `.fingerprint/NAME-HASH`, `build/NAME-HASH`,
     `deps/libNAME-HASH.rlib` (cargo's layout v1).
     """
@@ -72,6 +74,11 @@ def settle_script(artefact_time: int) -> str:
             f"cd {WORK}",
             "find . -mindepth 1 -maxdepth 1 -exec rm -rf -- {} +",
             f"find {TARGET} -exec touch -h -d @{artefact_time} {{}} +",
+            f"for sources in {CARGO_HOME}/registry/src {CARGO_HOME}/git; do",
+            '  if [ -d "$sources" ]; then',
+            f'    find "$sources" -newermt @{artefact_time} -exec touch -h -d @{SOURCE_TIME} {{}} +',
+            "  fi",
+            "done",
         ]
     )
 
@@ -89,7 +96,7 @@ def compile_script(
         f"cd {shlex.quote(_within_work(root))}",
         f"{_BUILD} {shlex.join(arguments)} || exit $?",
         f"find {WORK} ! -type d -newermt @{SOURCE_TIME} -printf '{WRITTEN}%P\\n' >&2",
-        f"mkdir -p {OUT} && cd {OUT} || exit 70",
+        f"rm -rf {OUT} && mkdir -p {OUT} && cd {OUT} || exit 70",
     ]
     for name, path in binaries:
         here, made, symbols = shlex.quote(name), shlex.quote(path), shlex.quote(f"{name}.debug")
