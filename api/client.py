@@ -94,8 +94,11 @@ class Client:
     # --- the calls
 
     def create_build(self, request: Json, idempotency_key: str) -> Json:
-        """Ask for a build of an uploaded tree; `UnknownTree` or `MissingBlobs` when it is to be uploaded first."""
-        return self._json("POST", "/v1/builds", request, {"Idempotency-Key": idempotency_key})
+        """Ask for a build of an uploaded tree; `UnknownTree` or `MissingBlobs` when it is to be uploaded first.
+
+        A build that ends within a moment is answered as it ended.
+        """
+        return self._json("POST", "/v1/builds", request, {"Idempotency-Key": idempotency_key, "Prefer": "wait=1"})
 
     def register_tree(self, listing: Json) -> Json:
         """Say what a tree consists of; the answer's `missing` lists the digests of the blobs to upload."""

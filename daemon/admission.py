@@ -20,6 +20,10 @@ class Queue(Protocol):
         """Accept a request for good."""
         ...
 
+    async def ended(self, build: str, within: float) -> Build:
+        """The build at its end, or after so many seconds."""
+        ...
+
     async def cancel(self, build: str) -> Build:
         """End a build early."""
         ...
@@ -49,6 +53,10 @@ class Admission:
         if await self._trees.tree(Digest.parse(request.tree)) is None:
             raise UnknownTree(f"no tree {request.tree} is here; upload it with POST /v1/trees", tree=request.tree)
         return await self._queue.submit(request, idempotency_key)
+
+    async def ended(self, build: str, within: float) -> Build:
+        """As the queue's."""
+        return await self._queue.ended(build, within)
 
     async def cancel(self, build: str) -> Build:
         """As the queue's."""

@@ -132,6 +132,15 @@ class Scheduler:
         """End a build early and wait until it has cleaned up; a final build stays as it is. Raises `UnknownBuild`."""
         return await self._uninterrupted(self._cancel(build))
 
+    async def ended(self, build: str, within: float) -> Build:
+        """The build at its end, or as it is after so many seconds; one that waits for its turn is not waited for.
+
+        Raises `UnknownBuild`.
+        """
+        if (job := self._jobs.get(build)) and job.work:
+            await asyncio.wait({job.work}, timeout=within)
+        return await self._records.build(build)
+
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - how long builds may go on, not the call
         """Take nothing more, let what runs go on for so many seconds, then put the rest back into the queue."""
         self._accepting = False

@@ -1,5 +1,6 @@
 """Builds over HTTP: ask for one, look at them, cancel one."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from http import HTTPStatus
@@ -34,6 +35,9 @@ ARCHIVE_TYPES = (
     "application/x-www-form-urlencoded",  # what `curl --data-binary` says of anything
 )
 _KEY_LENGTH = 255
+_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:[;,]|$)", re.IGNORECASE)
+_LONGEST_WAIT = 0.25
+"""Seconds: enough for a build that needs no compiler, and too short to be missed at the beginning of one that does."""
 
 
 class Queue(Protocol):
@@ -45,6 +49,10 @@ class Queue(Protocol):
 
     async def submit(self, request: BuildRequest, idempotency_key: str | None) -> Accepted:
         """Accept a build for good; `UnknownTree`, `IdempotencyMismatch`, `QueueFull`, `Draining`, `NoSpace`."""
+        ...
+
+    async def ended(self, build: str, within: float) -> Build:
+        """The build at its end, or as it is after so many seconds; `UnknownBuild`."""
         ...
 
     async def cancel(self, build: str) -> Build:
@@ -89,11 +97,12 @@ class BuildHandlers:
         else:
             wanted = await self._of_archive(request)
         accepted = await self._queue.submit(wanted, key)
-        return json_reply(
-            accepted.build,
-            HTTPStatus.ACCEPTED if accepted.new else HTTPStatus.OK,
-            {"Location": f"/v1/builds/{accepted.build.id}"},
-        )
+        build = accepted.build
+        if wait := _wait(request):
+            build = await self._queue.ended(build.id, wait)
+        made = HTTPStatus.CREATED if build.state.final else HTTPStatus.ACCEPTED
+        status = made if accepted.new else HTTPStatus.OK
+        return json_reply(build, status, {"Location": f"/v1/builds/{build.id}"})
 
     async def _of_document(self, request: web.Request) -> BuildRequest:
         if request.query:
@@ -138,7 +147,8 @@ class BuildHandlers:
                 summary="Build an image from an archive in the body, or from a tree that is here",
                 description=(
                     "An archive (tar, plain or gzip) takes its settings from the query; a JSON body holds them itself. "
-                    "The answer comes once the build is accepted for good; follow its events for the rest."
+                    "The answer comes once the build is accepted for good; follow its events for the rest. With "
+                    "`Prefer: wait=1` (RFC 7240) a build that ends within a moment is answered as it ended."
                 ),
                 handler=self.create,
                 tag="builds",
@@ -148,10 +158,18 @@ class BuildHandlers:
                         name="Idempotency-Key",
                         description="Up to 255 characters; the same key and content give the same build again",
                     ),
+                    HeaderParameter(
+                        name="Prefer",
+                        description=(
+                            "`wait=SECONDS`: do not answer before the build has ended; "
+                            f"{_LONGEST_WAIT:g} s are waited at most, and not for its turn in the queue"
+                        ),
+                    ),
                 ),
                 body=(JsonForm(schema=BuildBody), *(StreamForm(media_type=each) for each in ARCHIVE_TYPES)),
                 replies=(
                     Reply(status=HTTPStatus.ACCEPTED, description="Accepted", forms=(one,), headers=location),
+                    Reply(status=HTTPStatus.CREATED, description="It has ended", forms=(one,), headers=location),
                     Reply(description="This key was seen: the build of then", forms=(one,), headers=location),
                 ),
                 failures=(
@@ -200,6 +218,12 @@ class BuildHandlers:
                 failures=(UnknownBuild,),
             ),
         )
+
+
+def _wait(request: web.Request) -> float:
+    """Seconds to wait for the build's end; a preference that is not understood is none (RFC 7240)."""
+    found = _WAIT.search(",".join(request.headers.getall("Prefer", ())))
+    return min(float(found[1]), _LONGEST_WAIT) if found else 0.0
 
 
 def _idempotency_key(request: web.Request) -> str | None:

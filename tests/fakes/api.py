@@ -104,6 +104,9 @@ class FakeBuilds:
         self.builds_by_id: dict[str, Build] = {}
         self.keys: dict[str, str] = {}
         self.refusal: Failure | None = None
+        self.waited: list[float] = []
+        self.ends: BuildState | None = None
+        """What a build comes to while its end is waited for."""
 
     async def require_open(self) -> None:
         if self.refusal is not None:
@@ -125,6 +128,12 @@ class FakeBuilds:
         if idempotency_key is not None:
             self.keys[idempotency_key] = build.id
         return Accepted(build, new=True)
+
+    async def ended(self, build: str, within: float) -> Build:
+        self.waited.append(within)
+        if self.ends is not None:
+            self.builds_by_id[build] = replace(self.builds_by_id[build], state=self.ends, finished_at=2000.0)
+        return await self.build(build)
 
     async def cancel(self, build: str) -> Build:
         found = await self.build(build)

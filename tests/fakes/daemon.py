@@ -130,6 +130,8 @@ class FakeDaemon:
         self.refuse_blobs: Refusal | None = None
         """Answer uploads with this before their bodies were read."""
         self.explanation: Json = {}
+        self.prompt = False
+        """Builds that are waited for have ended when they are answered."""
         self.forgets = False
         """Take blobs and not keep them."""
         self.other_trees = ""
@@ -307,7 +309,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         build = daemon.new_build(asked)
         daemon.keys[key] = build["id"]
-        self._json(build, 202)
+        if daemon.prompt and "wait=" in self.headers.get("Prefer", ""):
+            daemon.finish(build)
+            self._json(build, 201)
+        else:
+            self._json(build, 202)
 
     def _page(self, query: dict[str, str]) -> None:
         builds = sorted(self.daemon.builds.values(), key=lambda build: -build["sequence"])

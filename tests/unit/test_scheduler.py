@@ -120,6 +120,25 @@ def states(events: list[Event]) -> list[tuple[str, int]]:
 # --- from acceptance to the end
 
 
+async def test_a_build_that_ends_in_time_is_waited_for_and_one_that_takes_longer_is_not(tmp_path: Path):
+    going_on = asyncio.Event()
+
+    async def act(build: Build, progress: Progress) -> Outcome:
+        await going_on.wait()
+        return OUTCOME
+
+    async with daemon(tmp_path, act) as it:
+        build = await it.submit()
+        early = await it.scheduler.ended(build.id, 0.01)
+        going_on.set()
+        ended = await it.scheduler.ended(build.id, 10)
+        after = await it.scheduler.ended(build.id, 10)
+
+    assert early.state is not BuildState.SUCCEEDED
+    assert ended.outcome == OUTCOME
+    assert after == ended
+
+
 async def test_a_build_is_accepted_run_and_recorded(tmp_path: Path):
     async def act(build: Build, progress: Progress) -> Outcome:
         async with progress.stage(StageName.PLAN):

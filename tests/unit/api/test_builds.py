@@ -101,6 +101,27 @@ async def test_one_idempotency_key_with_the_same_content_gives_the_same_build(cl
         assert await answer.json() == first
 
 
+@pytest.mark.parametrize(
+    ("prefer", "waited"),
+    [("wait=1", [0.25]), ("respond-async, wait=0", []), ("wait=600, handling=lenient", [0.25]), ("return=minimal", [])],
+)
+async def test_the_end_of_a_build_is_waited_for_where_that_is_preferred_and_never_for_long(
+    daemon: Daemon, client: aiohttp.ClientSession, prefer: str, waited: list[float]
+):
+    async with client.post("/v1/builds", json={"tree": TREE}, headers={"Prefer": prefer}) as answer:
+        assert (answer.status, (await answer.json())["state"]) == (202, "queued")
+    assert daemon.builds.waited == waited
+
+
+async def test_a_build_that_ended_while_it_was_waited_for_is_answered_as_it_ended(
+    daemon: Daemon, client: aiohttp.ClientSession
+):
+    daemon.builds.ends = BuildState.SUCCEEDED
+    async with client.post("/v1/builds", json={"tree": TREE}, headers={"Prefer": "wait=1"}) as answer:
+        assert (answer.status, answer.headers["Location"]) == (201, "/v1/builds/build1")
+        assert (await answer.json())["state"] == "succeeded"
+
+
 @pytest.mark.parametrize("query", ["tag=b", "tag=a&link=static"])
 async def test_one_idempotency_key_with_other_content_is_a_conflict(client: aiohttp.ClientSession, query: str):
     headers = {"Idempotency-Key": "k1"}

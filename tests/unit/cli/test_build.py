@@ -51,6 +51,17 @@ def test_unchanged_tree_costs_one_request_and_the_events(cli: Cli, daemon: FakeD
     assert daemon.requests == ["POST /v1/builds", "GET /v1/builds/b2/events", "GET /v1/builds/b2"]
 
 
+def test_unchanged_tree_costs_one_request_where_the_build_ends_at_once(cli: Cli, daemon: FakeDaemon, project: Path):
+    cli("build", project)
+    daemon.requests.clear()
+    daemon.prompt = True
+
+    ran = cli("build", project)
+
+    assert (ran.code, ran.out) == (0, "shop/users\n")
+    assert daemon.requests == ["POST /v1/builds"]
+
+
 def test_changed_file_is_the_only_one_sent(cli: Cli, daemon: FakeDaemon, project: Path):
     cli("build", project)
     daemon.requests.clear()
