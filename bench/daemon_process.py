@@ -1,0 +1,121 @@
+"""A daemon for one measurement: its own state directory, a free port, ended and cleaned up afterwards."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.engine import CommandFailed, Engine
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOOMERY = str(ROOT / ".venv" / "bin" / "bloomery")
+_START_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One run of `bloomery build`: the seconds of the whole process, and the daemon's record of the build."""
+
+    seconds: float
+    record: dict[str, Any]
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Seconds by stage."""
+        return {each["stage"]: each["seconds"] for each in self.record["stages"]}
+
+    @property
+    def rung(self) -> str:
+        """The rung of the reuse ladder."""
+        return str(self.record["outcome"]["reuse"]["rung"])
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonProcess:
+    """A daemon that runs."""
+
+    pid: int
+    url: str
+    home: Path
+    """HOME of the command line, so that what it remembers of directories is this measurement's alone."""
+
+    def build(self, source: Path, tag: str, *flags: str, expected: str) -> Built:
+        """Run the command line as a person does; `expected` is the rung without which the figure means nothing."""
+        command = [BLOOMERY, "build", str(source), "--tag", tag, *flags]
+        environment = {**os.environ, "BLOOMERY_URL": self.url, "XDG_CACHE_HOME": str(self.home)}
+        began = time.perf_counter()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        seconds = time.perf_counter() - began
+        if done.returncode:
+            raise CommandFailed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+        built = Built(seconds, self.get("/v1/builds?limit=1")["builds"][0])
+        if built.rung != expected:
+            raise CommandFailed(f"the build stood on the rung {built.rung}, not {expected}:\n{done.stderr[-4000:]}")
+        return built
+
+    def get(self, path: str) -> dict[str, Any]:
+        """A JSON answer of the API."""
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:  # noqa: S310 - our own daemon
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    def output(self, build: str) -> str:
+        """What the steps of a build printed."""
+        asked = urllib.request.Request(  # noqa: S310 - our own daemon
+            f"{self.url}/v1/builds/{build}/events?follow=false", headers={"Accept": "text/plain"}
+        )
+        with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 - our own daemon
+            text: bytes = answer.read()
+            return text.decode()
+
+
+@contextmanager
+def daemon(engine: Engine, network: str = "bridge") -> Iterator[DaemonProcess]:
+    """A daemon with an empty state directory; the layers that it made are removed with it."""
+    with tempfile.TemporaryDirectory(prefix="bloomery-bench-") as folder:
+        state = Path(folder, "state")
+        settings = Path(folder, "config.toml")
+        settings.write_text(f'[network]\nmode = "{network}"\n', encoding="utf-8")
+        log = Path(folder, "daemon.log")
+        command = [BLOOMERY, "serve", "--config", str(settings), "--state-dir", str(state), "--listen", "127.0.0.1:0"]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, "--engine", engine.url], env=engine.environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        try:
+            yield DaemonProcess(process.pid, _address(state / "address", process, log), Path(folder, "home"))
+        finally:
+            process.terminate()
+            process.wait(timeout=120)
+            if (state / "bloomery.sqlite").exists():
+                engine.remove_images(f"bloomery.instance={_instance(state)}")
+
+
+def _instance(state: Path) -> str:
+    """What the daemon labels its layers with: other daemons may use the engine at the same time."""
+    with closing(sqlite3.connect(state / "bloomery.sqlite")) as tables:
+        found = tables.execute("SELECT value FROM identity WHERE name = 'instance'").fetchone()
+    return str(found[0])
+
+
+def _address(file: Path, process: "subprocess.Popen[bytes]", log: Path) -> str:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if file.exists():
+            return file.read_text(encoding="utf-8").strip()
+        time.sleep(0.02)
+    raise CommandFailed(f"the daemon did not start:\n{log.read_text(encoding='utf-8')}")
+
+
+def copied(source: Path, to: Path) -> Path:
+    """A copy of a project that a measurement may change."""
+    return Path(shutil.copytree(source, to, ignore=shutil.ignore_patterns("target", ".git")))
