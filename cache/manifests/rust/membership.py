@@ -119,6 +119,8 @@ class Membership:
         for pattern in workspace.texts("members") or ():
             for place in self._expanded(workspace, pattern, "members"):
                 if not self._has_manifest(place):
+                    if self._excluded(workspace, self.root, place):
+                        continue  # cargo asks for no manifest there
                     words = f"failed to load manifest for workspace member `{place}`: there is no {_MANIFEST}"
                     raise workspace.failure(f"{words} (referenced by `{pattern}`)", "members")
                 self._add(workspace, place, is_dependency=False)

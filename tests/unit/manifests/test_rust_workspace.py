@@ -234,6 +234,14 @@ def test_members_come_from_patterns_and_from_path_dependencies_below_the_root():
     assert (workspace.name, workspace.virtual) == ("users", True)
 
 
+def test_an_excluded_directory_needs_no_manifest_and_any_other_does():
+    gone = {path: content for path, content in WORKSPACE.items() if path != "crates/old/Cargo.toml"}
+    workspace = read({**gone, "crates/old/README.md": "moved"})
+    assert [member.name for member in workspace.members] == ["orders", "users", "shared"]
+    with pytest.raises(BadManifest, match="failed to load manifest for workspace member `crates/empty`"):
+        read({**WORKSPACE, "crates/empty/README.md": "moved"})
+
+
 def test_a_members_directory_leads_to_its_root():
     workspace = read(WORKSPACE, "crates/orders")
     assert (workspace.root, workspace.directory) == ("", "crates/orders")
