@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -18,7 +19,7 @@ from bench.engine import CommandFailed, Engine
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOOMERY = str(ROOT / ".venv" / "bin" / "bloomery")
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class DaemonProcess:
 
     pid: int
     url: str
+    ready_after: float
+    """Seconds from its start: with a new state directory it first looks into every toolchain image."""
     home: Path
     """HOME of the command line, so that what it remembers of directories is this measurement's alone."""
 
@@ -91,8 +94,11 @@ def daemon(engine: Engine, network: str = "bridge") -> Iterator[DaemonProcess]:
             process = subprocess.Popen(
                 [*command, "--engine", engine.url], env=engine.environment, stdout=output, stderr=subprocess.STDOUT
             )
+        began = time.perf_counter()
         try:
-            yield DaemonProcess(process.pid, _address(state / "address", process, log), Path(folder, "home"))
+            url = _address(state / "address", process, log)
+            _await_ready(url)
+            yield DaemonProcess(process.pid, url, time.perf_counter() - began, Path(folder, "home"))
         finally:
             process.terminate()
             process.wait(timeout=120)
@@ -114,6 +120,18 @@ def _address(file: Path, process: "subprocess.Popen[bytes]", log: Path) -> str:
             return file.read_text(encoding="utf-8").strip()
         time.sleep(0.02)
     raise CommandFailed(f"the daemon did not start:\n{log.read_text(encoding='utf-8')}")
+
+
+def _await_ready(url: str) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=30):  # noqa: S310 - our own daemon
+                return
+        except urllib.error.HTTPError as refused:
+            if time.monotonic() > deadline:
+                raise CommandFailed(f"the daemon is not ready: {refused.read().decode()}") from refused
+        time.sleep(0.1)
 
 
 def copied(source: Path, to: Path) -> Path:
