@@ -48,8 +48,9 @@ def fetched_archive(number: int) -> str:
 def settle_script(artefact_time: int) -> str:
     """Take out all but the live units, and the skeleton; then give every artefact its constant time (law 1, law 2).
 
-    Dependencies' sources that are newer than that, such as the directories that cargo unpacked them into, get the time of
-    sources: a build script that watches its own directory would otherwise run again in every compile.
+    Dependencies' sources that are newer, such as the directories that cargo unpacks into, get the time of sources: a
+    build script that watches its own directory would otherwise run again in every compile.
+
     A unit's files carry its hash as the last 16 characters of their stem: `.fingerprint/NAME-HASH`, `build/NAME-HASH`,
     `deps/libNAME-HASH.rlib` (cargo's layout v1).
     """
