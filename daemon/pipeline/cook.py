@@ -8,9 +8,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from cache.digest import Digest
 from daemon.builds import StageName
 from daemon.ecosystems.ecosystem import Fetched, Project
-from daemon.engine.engine import Sandboxes
+from daemon.engine.engine import EngineImage, Sandboxes
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.sandboxes import INSTANCE_LABEL
 
@@ -63,6 +64,11 @@ class CookStage:
                 )
                 await keep(layer)
         return layer
+
+
+def is_layer(image: EngineImage, key: Digest) -> bool:
+    """Whether an image is the layer of this exact key, and not another that a damaged record names."""
+    return image.labels.get(LAYER_LABEL) == key.hex
 
 
 def _labels(labels: Mapping[str, str], key: str) -> Mapping[str, str]:

@@ -17,7 +17,7 @@ from daemon.engine.engine import Images
 from daemon.engine.settled import to_the_end
 from daemon.keyed_locks import KeyedLocks
 from daemon.pipeline.attempt import Attempt
-from daemon.pipeline.cook import CookedLayer, CookStage
+from daemon.pipeline.cook import CookedLayer, CookStage, is_layer
 from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.plan import Reusable
 
@@ -66,7 +66,8 @@ class Layers:
         async with self._cooking.hold(_name(project, attempt.request)):
             if attempt.request.reuse is Reuse.ALL:
                 record = await self._record(project, attempt.request)
-                if record and await self._images.inspect(record.image_id):
+                image = await self._images.inspect(record.image_id) if record else None
+                if record and image and is_layer(image, record.key.digest):
                     attempt.progress.note("Another build cooked the same dependencies meanwhile.")
                     return _held(record, reusable)
             return await self._make(project, reusable, attempt)
@@ -77,7 +78,7 @@ class Layers:
             record = await self._record(project, request)
             if record and record.image_id == image_id:
                 await self._records.forget_layer(record.key.digest, request.scope, project.plan.project)
-            await self._discard(image_id)
+            await self._discard(image_id, project.plan.exact.digest)
 
     async def _make(self, project: Project, reusable: Reusable, attempt: Attempt) -> Layer:
         started = time.monotonic()
@@ -115,17 +116,20 @@ class Layers:
                 )
             )
         except BaseException:
-            await self._discard(cooked.image_id)
+            await self._discard(cooked.image_id, project.plan.exact.digest)
             raise
         if older and older.image_id != cooked.image_id:
-            await self._discard(older.image_id)
+            await self._discard(older.image_id, older.key.digest)
 
     async def _record(self, project: Project, request: BuildRequest) -> LayerRecord | None:
         return await self._records.layer(project.plan.exact.digest, request.scope, project.plan.project)
 
-    async def _discard(self, image_id: str) -> None:
+    async def _discard(self, image_id: str, key: Digest) -> None:
+        """Remove a layer's image; one that a damaged record names is another's, and stays."""
         try:
-            await self._images.remove(image_id)
+            image = await self._images.inspect(image_id)
+            if image and is_layer(image, key):
+                await self._images.remove(image_id)
         except Failure as failure:
             # Another build compiles over it, or the engine is away; no record names it, so the next start reaps it.
             structlog.get_logger().warning("layer.kept", image=image_id, kind=failure.kind, detail=failure.detail)

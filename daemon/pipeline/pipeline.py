@@ -18,7 +18,7 @@ from cache.reuse import Refusal, ReusePlan, ReuseReport, Rung, WhyNot
 from daemon.builds import Build, BuiltImage, Outcome, StageName
 from daemon.ecosystems.ecosystem import Project, Source, UntrustworthyLayer
 from daemon.engine.engine import Sandboxes
-from daemon.errors import EngineRefused, ImageGone
+from daemon.errors import EngineRefused, FetchFailed, ImageGone
 from daemon.events import Progress
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.compile import CompileResult, CompileStage
@@ -138,10 +138,15 @@ class Pipeline:
         for refusal in reusable.choice.refusals:
             if refusal.why is WhyNot.PRUNED:
                 attempt.progress.note(f"The kept {refusal.rung} is gone from here; it is made again.")
+            elif refusal.why is WhyNot.DAMAGED and refusal.rung is Rung.LAYER:
+                attempt.progress.note("The kept layer is not the one that was cooked; it is made again.")
         layer = await self._layers.obtain(project, reusable, attempt)
         try:
             result = await self._compile.compile(project, layer.image_id, attempt)
-        except (ImageGone, UntrustworthyLayer) as error:
+        except (ImageGone, UntrustworthyLayer, FetchFailed) as error:
+            # Nothing is fetched here: cargo misses in the layer what the cook had put there.
+            if isinstance(error, FetchFailed) and layer.rung is not Rung.LAYER:
+                raise
             layer = await self._instead(layer, error, planned, attempt)
             result = await self._compiled_at_last(project, layer, attempt)
         images = await self._finish.finish(result, planned.source, project.plan, attempt)

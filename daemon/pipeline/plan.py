@@ -16,6 +16,7 @@ from daemon.builds import BuildRequest, Reuse
 from daemon.ecosystems.ecosystem import Ecosystem, Plan, Project, Source
 from daemon.engine.engine import Images
 from daemon.errors import UnknownToolchain, UnknownTree
+from daemon.pipeline.cook import is_layer
 from daemon.pipeline.results import is_kept
 from daemon.toolchains.toolchain import Toolchain
 
@@ -161,4 +162,7 @@ class PlanStage:
     async def _standing_of_layer(self, layer: LayerRecord | None) -> Standing:
         if layer is None:
             return Standing.ABSENT
-        return Standing.HELD if await self._images.inspect(layer.image_id) else Standing.PRUNED
+        image = await self._images.inspect(layer.image_id)
+        if image is None:
+            return Standing.PRUNED
+        return Standing.HELD if is_layer(image, layer.key.digest) else Standing.DAMAGED
