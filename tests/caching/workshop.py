@@ -1,0 +1,241 @@
+"""The whole daemon in the test's own process, so that a test can look into it, damage what it keeps, and mutate it."""
+
+import asyncio
+import json
+import os
+import tarfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from api.composition import Daemon, Means, clear_scratch, compose
+from cache.archive_limits import ArchiveLimits
+from cache.digest import Digest
+from cache.index import LayerRecord
+from cache.reuse import Refusal, ReuseReport, Rung, WhyNot
+from cache.store import Store
+from cache.tree import EntryKind, SourceTree, TreeEntry
+from daemon.build_records import BuildRecords
+from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome, Reuse
+from daemon.config import BuildSettings, Config, ServerSettings, ToolchainSettings
+from daemon.engine.docker import DockerEngine
+from daemon.network import resolve_network
+from daemon.pipeline.cook import LAYER_LABEL
+from daemon.upload import Intake
+from tests.conftest import TOOLCHAIN
+from tests.fakes.crates import CHECKSUMS, Files, archive
+from tests.fakes.docker import docker, run
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A build that has ended, seen from a test."""
+
+    build: Build
+
+    @property
+    def outcome(self) -> Outcome:
+        assert self.build.outcome is not None, self.build.failure
+        return self.build.outcome
+
+    @property
+    def report(self) -> ReuseReport:
+        return self.outcome.reuse
+
+    @property
+    def rung(self) -> Rung:
+        return self.report.rung
+
+    @property
+    def compiled(self) -> set[str]:
+        """`name version` of each package that cargo compiled."""
+        return set(self.report.compiled)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The image's digest by binary."""
+        return {image.binary: image.digest for image in self.outcome.images}
+
+    @property
+    def digest(self) -> str:
+        (digest,) = self.digests.values()
+        return digest
+
+    def refusal(self, rung: Rung) -> Refusal:
+        """Why this rung was not taken; the last word counts."""
+        return [refusal for refusal in self.report.refusals if refusal.rung is rung][-1]
+
+    def why_not(self, rung: Rung) -> WhyNot:
+        return self.refusal(rung).why
+
+    def changed(self, rung: Rung) -> set[str]:
+        """The labels of the parts of a key that differ from the nearest earlier one."""
+        return {difference.label for difference in self.refusal(rung).differences}
+
+    def prints(self, binary: str | None = None) -> str:
+        """What the image prints when it is run."""
+        (image,) = [one for one in self.outcome.images if binary in {None, one.binary}]
+        return run(image.image_id)
+
+
+class Workshop:
+    """A daemon that builds what it is given; every request is a new build of one tree."""
+
+    def __init__(self, store: Store, engine: DockerEngine, daemon: Daemon, images: set[str]) -> None:
+        self.store = store
+        self.engine = engine
+        self.daemon = daemon
+        self._images = images
+
+    async def build(self, files: Files, *binaries: str, **request: Any) -> Built:
+        """A build that succeeds; `request` has the fields of `BuildRequest`."""
+        built = await self.attempt(files, *binaries, **request)
+        assert built.build.state is BuildState.SUCCEEDED, built.build.failure
+        return built
+
+    async def clean(self, files: Files, *binaries: str, **request: Any) -> Built:
+        """The oracle: a build that reuses nothing, in a scope of its own so that nobody else reuses it."""
+        return await self.build(files, *binaries, reuse=Reuse.NOTHING, scope="clean", **request)
+
+    async def attempt(self, files: Files, *binaries: str, **request: Any) -> Built:
+        """A build, however it ends."""
+        images = tuple(ImageRequest(binary=name) for name in binaries) or (ImageRequest(),)
+        tree = await self.tree(files)
+        wanted = BuildRequest(tree=str(tree), images=images, **request)
+        return await self.ended((await self.daemon.scheduler.submit(wanted, None)).build.id)
+
+    async def ended(self, build: str) -> Built:
+        """A build at its end."""
+        async for _ in self.daemon.events.follow(build, 0):
+            pass
+        ended = await BuildRecords(self.store).build(build)
+        self._images.update(image.image_id for image in (ended.outcome.images if ended.outcome else ()))
+        return Built(ended)
+
+    async def tree(self, files: Files) -> Digest:
+        """The files as a tree that is here."""
+        entries = [
+            TreeEntry(path, EntryKind.FILE, len(text.encode()), digest=self.store.blobs.put(text.encode()))
+            for path, text in files.items()
+        ]
+        tree = SourceTree.of(entries)
+        await self.store.put_tree(tree)
+        return tree.digest
+
+    async def uploaded(self, files: Files, *, mtime: float, mode: int = 0o644) -> Digest:
+        """The same by the door for archives."""
+
+        async def body() -> AsyncIterator[bytes]:
+            yield archive(files, mtime, mode)
+
+        intake = Intake(self.store.blobs, self.store, ArchiveLimits())
+        return (await intake.from_archive(body())).digest
+
+    async def forget_results(self) -> None:
+        """Let the next build of a known tree compile again."""
+        await self.store._database.write(lambda tables: tables.execute("DELETE FROM results"))
+
+    async def layer(self, built: Built, scope: str = "default") -> LayerRecord:
+        """The layer that a project cooked last."""
+        found = await self.store.latest_layer(scope, built.outcome.project)
+        assert found is not None
+        return found
+
+    async def replace_layer(self, layer: LayerRecord, image_id: str) -> None:
+        """Damage the record: it names another image."""
+        await self.store.record_layer(replace(layer, image_id=image_id))
+
+    async def prune(self, layer: LayerRecord) -> None:
+        """Take the layer's image away, as somebody who cleans up the engine does."""
+        docker("rmi", "--force", layer.image_id)
+
+    async def units(self, layer: LayerRecord) -> set[str]:
+        """The packages that have something compiled in the layer, by cargo's directories of fingerprints."""
+        container = docker("create", layer.image_id)
+        try:
+            pieces = [piece async for piece in self.engine.sandboxes.get(container, "/target")]
+        finally:
+            docker("rm", container)
+        with tarfile.open(fileobj=BytesIO(b"".join(pieces))) as tar:
+            names = [name.split("/") for name in tar.getnames()]
+        return {name[3].rpartition("-")[0] for name in names if len(name) == 4 and name[2] == ".fingerprint"}
+
+    async def archive_blobs(self, manifest: str) -> list[Path]:
+        """The files that an image's archive is made of."""
+        first = self.store.blobs.path(Digest.parse(manifest))
+        named = json.loads(first.read_bytes())
+        digests = [named["config"]["digest"], *(layer["digest"] for layer in named["layers"])]
+        return [first, *(self.store.blobs.path(Digest.parse(digest)) for digest in digests)]
+
+    async def crate(self, name: str) -> Path:
+        """The file of a crate's archive that a fetch has brought."""
+        text, _, version = name.removesuffix(".crate").rpartition("-")
+        return self.store.blobs.path(Digest(CHECKSUMS[f"{text} {version}"]))
+
+    def damaged(self, layer: LayerRecord, command: str) -> str:
+        """The id of an image that claims to be the layer, after a command has run in it."""
+        name = f"bloomery-e2e-damaged-{self.store.instance}"
+        docker("run", "--name", name, "--network", "none", "--entrypoint", "sh", layer.image_id, "-c", command)
+        try:
+            return docker("commit", name)
+        finally:
+            docker("rm", name)
+
+    @asynccontextmanager
+    async def committed_compile(self, layer: LayerRecord) -> AsyncIterator[list[str]]:
+        """While this lasts, sandboxes of compiles are committed before they are removed: layers as none may be."""
+        sandboxes, found = self.engine.sandboxes, list[str]()
+        create, remove = sandboxes.create, sandboxes.remove
+        compiles: set[str] = set()
+
+        async def noting(spec: Any) -> str:
+            sandbox = await create(spec)
+            if spec.name.endswith("-compile"):
+                compiles.add(sandbox)
+            return sandbox
+
+        async def committing(sandbox: str) -> None:
+            if sandbox in compiles:
+                labels = {LAYER_LABEL: layer.key.digest.hex, "bloomery.instance": self.store.instance}
+                found.append(await sandboxes.commit(sandbox, "bloomery-e2e/tampered:1", labels))
+            await remove(sandbox)
+
+        sandboxes.create, sandboxes.remove = noting, committing  # type: ignore[method-assign]
+        try:
+            yield found
+        finally:
+            sandboxes.create, sandboxes.remove = create, remove  # type: ignore[method-assign]
+
+
+@asynccontextmanager
+async def workshop(state: Path, facts: tuple[str, bytes], images: set[str]) -> AsyncIterator[Workshop]:
+    """Put one together; `images` gets the ids of what it builds."""
+    config = Config(
+        server=ServerSettings(state_dir=str(state)),
+        toolchains=ToolchainSettings(images={"stable": TOOLCHAIN}),
+        builds=BuildSettings(attempts=1),  # type: ignore[arg-type]
+    )
+    network = resolve_network(config.network, os.environ)
+    bundle = network.ca_bundle.read_bytes() if network.ca_bundle else b""
+    async with AsyncExitStack() as opened:
+        store = await Store.open(state)
+        opened.push_async_callback(store.close)
+        await store.record_toolchain_facts(*facts)
+        clear_scratch(config)
+        engine = await DockerEngine.connect(os.environ.get("DOCKER_HOST"))
+        opened.push_async_callback(engine.close)
+        means = Means(config=config, network=network, ca_bundle=bundle, tokens={}, store=store, engine=engine)
+        daemon = compose(means)
+        opened.push_async_callback(daemon.toolchains.close)
+        opened.push_async_callback(daemon.events.close)
+        await daemon.scheduler.start()
+        opened.push_async_callback(daemon.scheduler.drain, 0)
+        yield Workshop(store, engine, daemon, images)
+
+
+async def both(*builds: Any) -> tuple[Built, ...]:
+    """Builds at the same time: two of them run, the others wait."""
+    return tuple(await asyncio.gather(*builds))

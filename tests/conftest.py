@@ -1,0 +1,66 @@
+"""What suites on the real engine share: an engine that must be there, one probe of the toolchain, and tidying up."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+
+from daemon.engine.docker import DockerEngine
+from daemon.toolchains.probe import probe
+from tests.fakes.docker import docker
+
+TOOLCHAIN = "bloomery/toolchain:stable"
+
+
+@dataclass(slots=True)
+class Leftovers:
+    """What a session has put into the engine: all that carries its instances' labels, and the images it built."""
+
+    instances: set[str] = field(default_factory=set)
+    images: set[str] = field(default_factory=set)
+
+    def clear(self) -> None:
+        """Take it away; what others use stays."""
+        for instance in self.instances:
+            label = f"label=bloomery.instance={instance}"
+            if containers := docker("ps", "--all", "--quiet", "--filter", label).split():
+                docker("rm", "--force", *containers)
+            if images := docker("images", "--quiet", "--no-trunc", "--filter", label).split():
+                docker("rmi", "--force", *set(images))
+        for image in self.images:
+            subprocess.run(["docker", "rmi", "--force", image], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def engine() -> str:
+    """The toolchain image's id in an engine that answers; without either, the test fails and says what to do."""
+    try:
+        docker("version", "--format", "{{.Server.Version}}")
+    except (OSError, AssertionError) as error:
+        pytest.fail(f"no container engine answers, and this test needs one: run `make engine` ({error})")
+    try:
+        return docker("image", "inspect", "--format", "{{.Id}}", TOOLCHAIN)
+    except AssertionError:
+        pytest.fail(f"the engine has no image {TOOLCHAIN}, which this test builds in: run `make toolchain`")
+
+
+@pytest.fixture(scope="session")
+def leftovers(engine: str) -> Iterator[Leftovers]:
+    found = Leftovers()
+    yield found
+    found.clear()
+
+
+@pytest.fixture(scope="session")
+def toolchain_facts(engine: str) -> tuple[str, bytes]:
+    """The image id and what a daemon keeps of a probe, made once for all state directories of a session."""
+
+    async def ask() -> bytes:
+        async with await DockerEngine.connect(os.environ.get("DOCKER_HOST")) as connection:
+            return msgspec.json.encode(await probe(connection.sandboxes, connection.images, TOOLCHAIN))
+
+    return engine, asyncio.run(ask())

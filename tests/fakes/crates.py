@@ -1,0 +1,53 @@
+"""Small crates for tests that compile: their files as texts, locks written out, archives with any times."""
+
+import io
+import tarfile
+from collections.abc import Iterable, Mapping
+
+Files = Mapping[str, str]
+
+_SOURCE = "registry+https://github.com/rust-lang/crates.io-index"
+CHECKSUMS = {
+    "itoa 1.0.18": "8f42a60cbdf9a97f5d2305f08a87dc4e09308d1276d28c869c684d7777685682",
+    "cfg-if 1.0.5": "4e7648175b45a9a48536d676f68d918270699102aa8dab5496df06904c914600",
+}
+"""Of the crates that tests depend on, as a lock has them: the same wherever they come from."""
+
+
+def manifest(name: str, more: str = "", *, version: str = "0.1.0", package: str = "") -> str:
+    """A package's manifest."""
+    return f'[package]\nname = "{name}"\nversion = "{version}"\nedition = "2021"\n{package}\n{more}'
+
+
+def printing(text: str) -> str:
+    """A program that prints one line."""
+    return f'fn main() {{ println!("{text}"); }}\n'
+
+
+def lock(local: Mapping[str, Iterable[str]], *external: str, versions: Mapping[str, str] | None = None) -> str:
+    """A lock: packages of the tree with what they depend on, and packages from outside as `name version`."""
+    own = {name: (versions or {}).get(name, "0.1.0") for name in local}
+    found = {name: _locked(name, own[name], "", dependencies) for name, dependencies in local.items()}
+    for package in external:
+        name, version = package.split(" ")
+        more = f'source = "{_SOURCE}"\nchecksum = "{CHECKSUMS[package]}"\n'
+        found[name] = _locked(name, version, more, ())
+    return "version = 4\n" + "".join(found[name] for name in sorted(found))
+
+
+def _locked(name: str, version: str, more: str, dependencies: Iterable[str]) -> str:
+    listed = "".join(f' "{one}",\n' for one in sorted(dependencies))
+    tail = f"dependencies = [\n{listed}]\n" if listed else ""
+    return f'\n[[package]]\nname = "{name}"\nversion = "{version}"\n{more}{tail}'
+
+
+def archive(files: Files, mtime: float = 0, mode: int = 0o644) -> bytes:
+    """A gzip-compressed tar, every file with this time."""
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w:gz", format=tarfile.PAX_FORMAT) as tar:
+        for path, text in files.items():
+            content = text.encode()
+            member = tarfile.TarInfo(path)
+            member.size, member.mtime, member.mode = len(content), mtime, mode
+            tar.addfile(member, io.BytesIO(content))
+    return held.getvalue()
