@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything on a bare Debian machine; what is there already is not made again.
 
 .DEFAULT_GOAL := setup
-.PHONY: setup venv engine toolchain nightly promtool serve demo test lint format clean
+.PHONY: setup venv engine toolchain nightly promtool serve demo test bench lint format clean
 
 BIN := .venv/bin
 
@@ -30,6 +30,9 @@ demo: setup ## a service becomes an image, three times over
 
 test: setup promtool ## all suites, against the real engine; make test ARGS="tests/unit -x"
 	@$(BIN)/pytest --cov --cov-branch --cov-report=term $(ARGS)
+
+bench: setup ## the bars of speed and memory, beside the alternatives, on a quiet machine; make bench ARGS="--runs 1"
+	@set -e; for each in memory unchanged overhead cold; do $(BIN)/python -m bench.$$each $(ARGS); done
 
 lint: venv
 	$(BIN)/ruff format --check

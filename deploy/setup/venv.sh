@@ -5,8 +5,13 @@ cd "$(dirname "$0")/../.."
 . deploy/setup/debian.sh
 
 python=${PYTHON:-python3}
+# The command line starts in half the time from bytecode, which nothing writes under PYTHONDONTWRITEBYTECODE.
+bytecode() {
+  .venv/bin/python -m compileall -q api daemon cache 2>/dev/null || true
+}
+
 stamp=.venv/.made-of-$(cat requirements.txt requirements-dev.txt pyproject.toml | sha256sum | cut -c 1-16)
-[ -e "$stamp" ] && exit 0
+[ -e "$stamp" ] && bytecode && exit 0
 
 command -v "$python" >/dev/null 2>&1 || need "Python 3.11 or newer" python3 python3-venv
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
@@ -23,4 +28,5 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 .venv/bin/python -m pip install --quiet --require-hashes -r requirements-dev.txt
 .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 rm -f .venv/.made-of-*
+bytecode
 : >"$stamp"
