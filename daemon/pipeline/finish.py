@@ -109,8 +109,13 @@ class FinishStage:
         """The tags that are this image's now."""
         elsewhere = await attempt.publishing.tag(image_id, request.tags, attempt.build.sequence)
         for tag in elsewhere:
-            attempt.progress.note(f"{tag} stays with the image of a newer build.")
+            attempt.progress.note(stays(tag))
         return tuple(tag for tag in request.tags if tag not in elsewhere)
+
+
+def stays(tag: str) -> str:
+    """What is told of a tag that was asked for and that a newer build has."""
+    return f"{tag} stays with the image of a newer build."
 
 
 def _reference(tags: Sequence[str], image_id: str) -> str:

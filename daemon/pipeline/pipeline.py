@@ -23,7 +23,7 @@ from daemon.events import Progress
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.compile import CompileResult, CompileStage
 from daemon.pipeline.fetch import FetchStage
-from daemon.pipeline.finish import FinishStage
+from daemon.pipeline.finish import FinishStage, stays
 from daemon.pipeline.layers import Layer, Layers
 from daemon.pipeline.plan import PlanStage, Reusable
 from daemon.pipeline.results import read_outcome, remove_damaged
@@ -122,11 +122,18 @@ class Pipeline:
             await asyncio.to_thread(remove_damaged, before, planned.source.blobs)
             await self._results.forget_result(record.key.digest, attempt.request.scope)
             return None
+        # Whoever asked may get this answer without the events: what they say is in it, too.
+        elsewhere = [
+            stays(tag)
+            for image, request in zip(images, plan.images, strict=True)
+            for tag in request.tags
+            if tag not in image.tags
+        ]
         reuse = ReuseReport(
             rung=Rung.RESULT,
             seconds_saved=max(0.0, record.seconds - (time.monotonic() - started)),
             dependencies=plan.dependencies,
-            notes=plan.notes,
+            notes=(*plan.notes, *elsewhere),
         )
         return replace(before, images=images, reuse=reuse, project=plan.project, toolchain=plan.toolchain.name)
 
