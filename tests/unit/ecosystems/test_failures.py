@@ -1,5 +1,7 @@
 """What cargo 1.95 and the build scripts of well-known crates print when they fail, and what is made of it."""
 
+# ruff: noqa: E501 - the lines are cargo's
+
 import json
 
 import pytest
