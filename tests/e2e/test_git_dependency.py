@@ -119,7 +119,7 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
 @pytest.fixture
 def bloomery(tmp_path: Path) -> Iterator[Bloomery]:
     state, log = tmp_path / "state", tmp_path / "log"
-    (tmp_path / "config.toml").write_text('[network]\nmode = "host"\n')
+    (tmp_path / "config.toml").write_text('[network]\nmode = "host"\n[builds]\nbackoff = "10 ms"\n')
     command = (sys.executable, "-m", "api", "serve", "--listen", "127.0.0.1:0")
     with log.open("wb") as told:
         process = subprocess.Popen(
@@ -192,11 +192,11 @@ def test_a_revision_that_the_server_does_not_have_is_a_failed_fetch(server: GitS
     assert nowhere in build["failure"]["detail"]
 
 
-def test_a_server_that_does_not_answer_is_a_failed_fetch(server: GitServer, bloomery: Bloomery):
+def test_a_server_that_does_not_answer_is_the_networks_fault_and_tried_again(server: GitServer, bloomery: Bloomery):
     revision = server.publish("world")
     server.end()
     build = bloomery.build(project(server, revision, "hello, world"))
-    assert (build["state"], build["failure"]["kind"]) == ("failed", "fetch_failed")
+    assert (build["state"], build["failure"]["kind"], build["attempt"]) == ("failed", "registry_unreachable", 3)
     assert server.url in build["failure"]["detail"]
 
 
