@@ -43,7 +43,7 @@ def main() -> int:
             time.sleep(_OLD_ENOUGH)
             running.build(source, TAG, expected="none")
             theirs.build(source, THEIR_TAG)
-            running.build(source, TAG, expected="result")
+            built = running.build(source, TAG, expected="result")
             ours_took, theirs_took, daemon_took = [], [], []
             for _ in range(asked.runs):
                 built = running.build(source, TAG, expected="result")
