@@ -15,9 +15,9 @@ from cache.errors import Blame, Failure
 SUMMARY = "a build's image: save it, list what it holds"
 EXAMPLES = """\
 examples:
-  bloomery image save 01JB… -o users.tar          # an OCI archive
-  bloomery image save 01JB… -o - | ssh edge docker load
-  bloomery image contents 01JB…
+  bloomery image save adddcf49de3c3d2e -o users.tar          # an OCI archive
+  bloomery image save adddcf49de3c3d2e -o - | ssh edge docker load
+  bloomery image contents adddcf49de3c3d2e
 """
 
 

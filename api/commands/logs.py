@@ -13,8 +13,8 @@ from api.sse import ServerSentEvent
 SUMMARY = "what a build printed"
 EXAMPLES = """\
 examples:
-  bloomery logs 01JB…       # so far
-  bloomery logs -f 01JB…    # until the build ends; exits as `bloomery build` would
+  bloomery logs adddcf49de3c3d2e       # so far
+  bloomery logs -f adddcf49de3c3d2e    # until the build ends; exits as `bloomery build` would
 """
 
 

@@ -22,16 +22,15 @@ _PAGE = 500
 def configure(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     add = parser.add_argument
-    add("--state", choices=("queued", "running", "succeeded", "failed", "cancelled"))
+    add("--state", choices=("queued", "running", "succeeded", "failed", "cancelled"), help="only these")
     add("--limit", type=_positive, default=20, metavar="N", help="at most so many (default: 20)")
     add("--json", action="store_true", help="print the records as a JSON list")
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1")
+    return int(text)
 
 
 def run(options: argparse.Namespace, console: Console) -> int:

@@ -31,6 +31,7 @@ ARCHIVE_TYPES = (
     "application/x-tar",
     "application/gzip",
     "application/x-gzip",
+    "application/zstd",
     "application/octet-stream",
     "application/x-www-form-urlencoded",  # what `curl --data-binary` says of anything
 )
@@ -146,9 +147,9 @@ class BuildHandlers:
                 operation="createBuild",
                 summary="Build an image from an archive in the body, or from a tree that is here",
                 description=(
-                    "An archive (tar, plain or gzip) takes its settings from the query; a JSON body holds them itself. "
-                    "The answer comes once the build is accepted for good; follow its events for the rest. With "
-                    "`Prefer: wait=1` (RFC 7240) a build that ends within a moment is answered as it ended."
+                    "An archive (tar; plain, gzip or zstd) takes its settings from the query; a JSON body holds them "
+                    "itself. The answer comes once the build is accepted for good; follow its events for the rest. "
+                    "With `Prefer: wait=1` (RFC 7240) a build that ends within a moment is answered as it ended."
                 ),
                 handler=self.create,
                 tag="builds",

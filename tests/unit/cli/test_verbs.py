@@ -128,8 +128,10 @@ def test_ls_takes_a_limit_and_a_state(cli: Cli, daemon: FakeDaemon, built: FakeD
     assert [each["id"] for each in json.loads(cli("ls", "--state", "succeeded", "--json").out)] == ["b1"]
 
 
-def test_ls_limit_below_one_is_refused(cli: Cli, capsys: pytest.CaptureFixture[str]):
-    assert cli("ls", "--limit", "0").code == 2
+@pytest.mark.parametrize("limit", ["0", "-1", "many"])
+def test_ls_refuses_a_limit_that_is_no_number_of_at_least_one(limit: str, cli: Cli, capsys: pytest.CaptureFixture[str]):
+    assert cli("ls", f"--limit={limit}").code == 2
+    assert f"{limit!r} is no number of at least 1" in capsys.readouterr().err
 
 
 def test_ls_names_the_kind_of_a_failure(cli: Cli, daemon: FakeDaemon, project: Path):
