@@ -51,7 +51,8 @@ class Teller:
     def _state(self, data: dict[str, object]) -> None:
         attempt = data.get("attempt")
         if data.get("state") == "running" and isinstance(attempt, int) and attempt > 1:
-            self._console.warn(f"the build was interrupted; this is attempt {attempt}")
+            # why, a note has said; or the daemon was ended in the middle and could not
+            self._console.warn(f"the build begins anew: attempt {attempt}")
 
 
 def rendered(diagnostic: dict[str, object]) -> list[str]:

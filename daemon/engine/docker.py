@@ -165,7 +165,7 @@ class _DockerTransport:
             if sent is not None and sent.error is not None:
                 raise sent.error from None
             if error.status == _NO_CONNECTION:
-                raise self._unavailable(error.message) from error
+                raise self._unavailable(_reason(error)) from error
             if error.status == _NOT_FOUND and gone is not EngineRefused:
                 raise gone(error.message) from error
             failure = refusal(f"{error.message} (status {error.status} for {path})")
@@ -185,7 +185,8 @@ class _DockerTransport:
         # Whoever answers next may be another version of it.
         self._info = None
         self._control.api_version = self._streams.api_version = "auto"
-        return EngineUnavailable(f"The container engine at {self.url} does not answer: {why}. Is it running?")
+        remedy = "Start it, or name one that runs: --engine, [engine] url or DOCKER_HOST."
+        return EngineUnavailable(f"The container engine at {self.url} does not answer: {why}. {remedy}")
 
 
 class _Patience:
@@ -270,6 +271,13 @@ def _client(url: str) -> aiodocker.Docker:
 
 def _url(path: str, params: Params | None) -> str:
     return f"{path}?{urlencode(params, doseq=True)}" if params else path
+
+
+def _reason(error: aiodocker.DockerError) -> str:
+    """The system's own words where a connection was refused; aiodocker's wrap them three times."""
+    cause = error.__cause__ or error.__context__
+    refused = cause.os_error.strerror if isinstance(cause, aiohttp.ClientConnectorError) else None
+    return refused or str(error.message)
 
 
 def _finite(seconds: float) -> float | None:

@@ -258,6 +258,16 @@ async def test_a_download_that_ends_too_early_is_no_success(stub: Stub, engine: 
         await everything(engine.sandboxes.get("c", "/f"))
 
 
+async def test_an_engine_that_is_not_there_is_told_in_the_systems_words_with_what_to_do(tmp_path: Path):
+    async with await DockerEngine.connect(f"unix://{tmp_path}/none.sock") as engine:
+        with pytest.raises(EngineUnavailable) as caught:
+            await engine.survey.info()
+    assert caught.value.detail == (
+        f"The container engine at unix://{tmp_path}/none.sock does not answer: No such file or directory. "
+        "Start it, or name one that runs: --engine, [engine] url or DOCKER_HOST."
+    )
+
+
 async def test_a_download_that_stalls_is_given_up(stub: Stub, engine: DockerEngine):
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
