@@ -14,7 +14,11 @@ _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verb and its own verbs."""
-    parser = subparsers.add_parser("toolchain", help=SUMMARY, description=__doc__)
+    parser = subparsers.add_parser(
+        "toolchain",
+        help=SUMMARY,
+        description="The toolchain images of the engine on this machine; the daemon need not run.",
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
