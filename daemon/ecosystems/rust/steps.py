@@ -48,8 +48,7 @@ def fetched_archive(number: int) -> str:
 def settle_script(artefact_time: int) -> str:
     """Take out all but the live units, and the skeleton; then give every artefact its constant time (law 1, law 2).
 
-    Dependencies' sources that are newer, such as the directories that cargo unpacks into, get the time of sources: a
-    build script that watches its own directory would otherwise run again in every compile.
+    Dependencies' sources keep their times: cargo takes what is in CARGO_HOME for immutable.
 
     A unit's files carry its hash as the last 16 characters of their stem: `.fingerprint/NAME-HASH`, `build/NAME-HASH`,
     `deps/libNAME-HASH.rlib` (cargo's layout v1).
@@ -75,11 +74,6 @@ def settle_script(artefact_time: int) -> str:
             f"cd {WORK}",
             "find . -mindepth 1 -maxdepth 1 -exec rm -rf -- {} +",
             f"find {TARGET} -exec touch -h -d @{artefact_time} {{}} +",
-            f"for sources in {CARGO_HOME}/registry/src {CARGO_HOME}/git; do",
-            '  if [ -d "$sources" ]; then',
-            f'    find "$sources" -newermt @{artefact_time} -exec touch -h -d @{SOURCE_TIME} {{}} +',
-            "  fi",
-            "done",
         ]
     )
 
