@@ -143,8 +143,13 @@ def query(request: web.Request, schema: type[Query]) -> Query:
     given: dict[str, str | list[str]] = {}
     kinds = {field.encode_name: msgspec.inspect.type_info(field.type) for field in msgspec.structs.fields(schema)}
     for name in request.query:
+        if name not in kinds:
+            known = ", ".join(sorted(kinds))
+            raise InvalidRequest(
+                f"there is no query parameter {name[:100]} here; there are {known}", path=f"query.{name[:100]}"
+            )
         values = request.query.getall(name)
-        if _is_list(kinds.get(name)):
+        if _is_list(kinds[name]):
             given[name] = values
         elif len(values) > 1:
             raise InvalidRequest(f"the query parameter {name[:100]} may come once", path=f"query.{name[:100]}")
@@ -157,7 +162,7 @@ def query(request: web.Request, schema: type[Query]) -> Query:
         raise InvalidRequest(failure.detail, path=str(failure.evidence["path"]).replace("$", "query", 1)) from None
 
 
-def _is_list(kind: msgspec.inspect.Type | None) -> bool:
+def _is_list(kind: msgspec.inspect.Type) -> bool:
     if isinstance(kind, msgspec.inspect.Metadata):
         return _is_list(kind.type)
     if isinstance(kind, msgspec.inspect.UnionType):

@@ -142,7 +142,7 @@ async def test_an_idempotency_key_that_is_none_is_refused(client: aiohttp.Client
 @pytest.mark.parametrize(
     ("query", "path"),
     [
-        ("tags=a", "query"),
+        ("tags=a", "query.tags"),
         ("binary=a&binary=b", "query.binary"),
         ("link=sideways", "query.link"),
         ("dirty=maybe", "query.dirty"),
@@ -160,6 +160,13 @@ async def test_a_bad_query_is_refused_before_the_body_is_read(
         problem = await answer.json()
     assert (answer.status, problem["kind"], problem["evidence"]["path"]) == (422, "invalid_request", path)
     assert daemon.trees.kept == {}
+
+
+async def test_an_unknown_query_parameter_is_answered_with_those_that_there_are(client: aiohttp.ClientSession):
+    async with client.post("/v1/builds?tags=a", data=tar_of(SOURCES)) as answer:
+        problem = await answer.json()
+    assert problem["detail"].startswith("there is no query parameter tags here; there are binary, branch, ")
+    assert ", tag, toolchain" in problem["detail"]
 
 
 @pytest.mark.parametrize(
