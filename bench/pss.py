@@ -50,12 +50,13 @@ class PssSampler:
             self._over.wait(max(0.0, INTERVAL - (time.monotonic() - began)))
 
     def _named(self, pid: int) -> list[tuple[str, float]]:
+        # Asked first: a child that has memory of its own now will not have its parent's again.
+        if pid != self._pid and self._libc.syscall(_KCMP, self._pid, pid, _KCMP_VM, 0, 0) == 0:
+            return []
         try:
             name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
         except (FileNotFoundError, ProcessLookupError):
-            return []
-        if pid != self._pid and self._libc.syscall(_KCMP, self._pid, pid, _KCMP_VM, 0, 0) == 0:
             return []
         return [(f"{pid} {name}", int(line.split()[1]) * 1024 / 1e6) for line in lines if line.startswith("Pss:")]
 
