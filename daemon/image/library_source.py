@@ -20,6 +20,7 @@ import msgspec
 from cache.digest import Digest
 from cache.tree import EntryKind, SourceTree, TreeEntry
 from daemon.engine.engine import SandboxSpec
+from daemon.engine.settled import to_the_end
 from daemon.errors import EngineRefused, OutputTooLarge
 from daemon.image.blobs import Blobs
 from daemon.image.toolchain_files import ToolchainFile, ToolchainFiles
@@ -94,7 +95,7 @@ class LibrarySource:
         try:
             yield _ImageFiles(taker, self._blobs, self._index, image_id)
         finally:
-            await asyncio.shield(taker.close())
+            await to_the_end(taker.close())
 
 
 class _Taker:

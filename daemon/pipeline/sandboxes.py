@@ -6,7 +6,7 @@ beside the next stages; the end of the build waits for it.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -33,6 +33,8 @@ class SandboxSettings:
     instance: str
     limits: Limits
     runtime: str | None = None
+    removal_pauses: tuple[float, ...] = (0.2, 1.0)
+    """Seconds before each further try to remove a sandbox while the engine does not answer."""
 
 
 class BuildSandboxes:
@@ -128,9 +130,13 @@ class BuildSandboxes:
 
     async def _remove(self, sandbox: str) -> None:
         try:
+            for pause in self._settings.removal_pauses:
+                with suppress(EngineUnavailable):
+                    return await self._engine.remove(sandbox)
+                await asyncio.sleep(pause)
             await self._engine.remove(sandbox)
         except Failure as failure:
-            # Recovery reaps it by its label when the engine is back.
+            # Recovery reaps it by its label when the daemon starts again.
             structlog.get_logger().warning(
                 "sandbox.not_removed", sandbox=sandbox, kind=failure.kind, detail=failure.detail
             )

@@ -1,0 +1,251 @@
+"""The pipeline on a fake engine with a fake cargo; the store, the blobs and the making of images are real."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from cache.digest import Digest
+from cache.store import Store
+from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome
+from daemon.ecosystems.rust.ecosystem import RustEcosystem
+from daemon.ecosystems.rust.keys import Host
+from daemon.engine.engine import Limits
+from daemon.image import layout
+from daemon.image.architecture import AMD64
+from daemon.image.elf import ElfReader
+from daemon.image.library_source import LibrarySource
+from daemon.pipeline.assemble import Assembler
+from daemon.pipeline.check import Checker
+from daemon.pipeline.compile import CompileStage
+from daemon.pipeline.cook import CookStage
+from daemon.pipeline.explain import Explainer, Explanation
+from daemon.pipeline.fetch import FetchStage, NetworkAccess
+from daemon.pipeline.finish import FinishStage
+from daemon.pipeline.layers import Layers
+from daemon.pipeline.pipeline import Pipeline
+from daemon.pipeline.plan import PlanStage
+from daemon.pipeline.publish import PublishStage
+from daemon.pipeline.sandboxes import INSTANCE_LABEL, SandboxSettings
+from daemon.toolchains.toolchain import Toolchain
+from tests.fakes.cargo import FakeCargo
+from tests.fakes.engine import FakeEngine
+from tests.fakes.progress import Heard
+from tests.fakes.rust_projects import SIMPLE, Files, stable, tree_of
+
+Point = Callable[[], Awaitable[None]]
+
+
+class Offered:
+    """The offered toolchains; `made` come into the list when it is made anew."""
+
+    default = "stable"
+
+    def __init__(self, *toolchains: Toolchain) -> None:
+        self.toolchains = list(toolchains)
+        self.made: list[Toolchain] = []
+
+    async def offered(self) -> Sequence[Toolchain]:
+        return tuple(self.toolchains)
+
+    async def refresh(self) -> None:
+        self.toolchains += self.made
+
+
+class Stepwise:
+    """A part of an engine or a store that comes to `point` before and after each of its calls.
+
+    A call itself is done to its end, and taken back where it was cancelled, as the engine's adapter promises.
+    """
+
+    def __init__(self, part: Any, point: Point, undo: dict[str, Callable[..., Awaitable[None]]] | None = None) -> None:
+        self._part = part
+        self._point = point
+        self._undo = undo or {}
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._part, name)
+        if name == "get":
+            return self._reading(found)
+        if not asyncio.iscoroutinefunction(found):
+            return found
+
+        async def call(*values: Any, **named: Any) -> Any:
+            await self._point()
+            result = await found(*values, **named)
+            try:
+                await self._point()
+            except BaseException:
+                if name in self._undo:
+                    await self._undo[name](result)
+                raise
+            return result
+
+        return call
+
+    def _reading(self, get: Callable[..., AsyncIterator[bytes]]) -> Callable[..., AsyncIterator[bytes]]:
+        async def read(*values: Any) -> AsyncIterator[bytes]:
+            await self._point()
+            async for piece in get(*values):
+                yield piece
+                await self._point()
+
+        return read
+
+
+class Workshop:
+    """Everything that a build needs. `async with await Workshop.open(...)`."""
+
+    def __init__(self, store: Store, engine: FakeEngine, cargo: FakeCargo, scratch: Path) -> None:
+        self.store = store
+        self.engine = engine
+        self.cargo = cargo
+        self.scratch = scratch
+        self.toolchain = stable(engine.add_image("bloomery/toolchain:stable").id)
+        self.offered = Offered(self.toolchain)
+        self.limits = Limits()
+        self._reader = ElfReader()
+        self._sequences = itertools.count(1)
+        self.compose()
+
+    @classmethod
+    async def open(cls, place: Path, program: bytes) -> Self:
+        engine, cargo = FakeEngine(), FakeCargo(program)
+        engine.script(cargo)
+        scratch = place / "scratch"
+        scratch.mkdir(parents=True)
+        return cls(await Store.open(place / "state"), engine, cargo, scratch)
+
+    def compose(self, point: Point | None = None) -> None:
+        """Put the pipeline together; with `point`, every call to engine and store comes by it."""
+        engine, store = self.engine, self.store
+        sandboxes: Any = engine.sandboxes
+        images: Any = engine.images
+        records: Any = store
+        if point is not None:
+            undo = {"create": engine.sandboxes.remove, "commit": engine.images.remove}
+            sandboxes, images = Stepwise(sandboxes, point, undo), Stepwise(images, point)
+            records = Stepwise(store, point)
+        blobs = store.blobs
+        libraries = LibrarySource(sandboxes, blobs, store, {INSTANCE_LABEL: store.instance})
+        self.plan = PlanStage(
+            ecosystems=(RustEcosystem(Host(mirrors={}, cpu="processor")),),
+            toolchains=self.offered,
+            index=records,
+            images=images,
+            blobs=blobs,
+        )
+        access = NetworkAccess(ca_bundle=b"the bundle", environment={"https_proxy": "http://proxy.example.org"})
+        fetch = FetchStage(
+            engine=sandboxes, index=records, blobs=blobs, access=access, scratch=self.scratch, limit=1 << 20
+        )
+        self.finish = FinishStage(
+            assembler=Assembler(blobs, libraries, self._reader, AMD64),
+            checker=Checker(blobs, self._reader, AMD64),
+            publish=PublishStage(
+                images=images, tags=records, archive=lambda manifest: layout.archive(manifest, (), blobs)
+            ),
+            images=images,
+            engine=sandboxes,
+            limits=self.limits,
+        )
+        self.pipeline = Pipeline(
+            plan=self.plan,
+            fetch=fetch,
+            layers=Layers(fetch=fetch, cook=CookStage(sandboxes), records=records, images=images),
+            compile=CompileStage(engine=sandboxes, blobs=blobs, scratch=self.scratch, limit=64 << 20),
+            finish=self.finish,
+            results=records,
+            engine=sandboxes,
+            sandboxes=SandboxSettings(instance=store.instance, limits=self.limits, removal_pauses=(0.0,)),
+        )
+        self.explainer = Explainer(plan=self.plan, fetch=fetch)
+
+    async def request(self, files: Files = SIMPLE, *, tags: tuple[str, ...] = ("app",), **request: Any) -> BuildRequest:
+        tree = await asyncio.to_thread(tree_of, self.store.blobs, files)
+        await self.store.put_tree(tree)
+        if "images" not in request:
+            request["images"] = (ImageRequest(tags=tags),)
+        return BuildRequest(tree=str(tree.digest), **request)
+
+    async def build(
+        self,
+        files: Files = SIMPLE,
+        *,
+        progress: Heard | None = None,
+        sequence: int | None = None,
+        **request: Any,
+    ) -> Outcome:
+        """Accept a build and run it."""
+        asked = await self.request(files, **request)
+        return await self.run(asked, progress=progress, sequence=sequence)
+
+    async def run(
+        self, request: BuildRequest, *, progress: Heard | None = None, sequence: int | None = None
+    ) -> Outcome:
+        number = sequence if sequence is not None else next(self._sequences)
+        build = Build(
+            id=f"b{number}",
+            sequence=number,
+            request=request,
+            state=BuildState.RUNNING,
+            created_at=time.time(),
+            attempt=1,
+        )
+        return await self.pipeline.run(build, progress or Heard())
+
+    async def explain(self, files: Files = SIMPLE, **request: Any) -> Explanation:
+        return await self.explainer.explain(await self.request(files, **request))
+
+    def ran(self) -> list[str]:
+        """What ran since this was asked last."""
+        steps, self.cargo.ran = self.cargo.ran, []
+        return steps
+
+    def calls(self, *methods: str) -> list[tuple[str, str]]:
+        """The engine's calls of these methods, or all."""
+        return [call for call in self.engine.calls if not methods or call[0].rpartition(".")[2] in methods]
+
+    async def layers(self) -> set[str]:
+        """The ids of layers on record; every one of them is an image of the engine."""
+        return set(await self.store.layer_images())
+
+    def runtime_images(self) -> set[str]:
+        """The ids of images that are no toolchain and no layer."""
+        return {
+            image.id
+            for image in self.engine.stored.values()
+            if image.id != self.toolchain.facts.image_id and "bloomery.layer" not in image.labels
+        }
+
+    def tagged(self, tag: str) -> str | None:
+        """The id of the image that a tag names."""
+        found = self.engine.find(tag)
+        return found.id if found else None
+
+    async def assert_nothing_is_left(self) -> None:
+        """No container, no file half-way, and no image that nothing knows."""
+        assert self.engine.containers == {}
+        assert list(self.scratch.iterdir()) == []
+        blobs = self.store.blobs.path(Digest.of(b"")).parents[2]
+        assert list((blobs / "staging").iterdir()) == []
+        on_record = await self.layers()
+        for image in self.engine.stored.values():
+            if "bloomery.layer" in image.labels:
+                assert image.id in on_record, "a layer that no record names"
+
+    async def close(self) -> None:
+        await self.store.close()
+
+
+@asynccontextmanager
+async def workshop(place: Path, program: bytes) -> AsyncIterator[Workshop]:
+    """Opened and closed."""
+    made = await Workshop.open(place, program)
+    try:
+        yield made
+    finally:
+        await made.close()

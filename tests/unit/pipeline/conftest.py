@@ -1,0 +1,19 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.elves import HELLO, compile_c
+from tests.fakes.workshop import Workshop, workshop
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A program that needs nothing."""
+    return compile_c(tmp_path_factory.mktemp("program") / "hello", HELLO, "-static", "-s").read_bytes()
+
+
+@pytest.fixture
+async def shop(tmp_path: Path, program: bytes) -> AsyncIterator[Workshop]:
+    async with workshop(tmp_path, program) as made:
+        yield made
