@@ -48,6 +48,7 @@ from daemon.image.library_source import LibrarySource
 from daemon.metered_intake import MeteredIntake
 from daemon.metrics import Metrics, ProjectLabel
 from daemon.network import NetworkSettings
+from daemon.ownership import OwnSources, SharedSources
 from daemon.pipeline.assemble import Assembler
 from daemon.pipeline.check import Checker
 from daemon.pipeline.compile import CompileStage
@@ -160,8 +161,9 @@ def compose(means: Means) -> Daemon:
     recovery = Recovery(engine.survey, engine.sandboxes, engine.images, store, store.instance)
     runner = AfterRecovery(_pipeline(means, plan, fetch), recovery)
     scheduler = Scheduler(records, runner, events, metrics, config.builds)
-    admission = Admission(scheduler, store)
-    intake = MeteredIntake(Intake(store.blobs, store, config.upload.archive(), config.upload.readers), metrics)
+    sources = OwnSources(store) if means.tokens else SharedSources(store)
+    admission = Admission(scheduler, sources)
+    intake = MeteredIntake(Intake(store.blobs, sources, config.upload.archive(), config.upload.readers), metrics)
     readiness = Readiness(_checks(means, admission, toolchains))
     closing = asyncio.Event()
     limits = body_limits(config.upload)
@@ -169,8 +171,8 @@ def compose(means: Means) -> Daemon:
         *BuildHandlers(admission, records, intake, limits).endpoints(),
         *EventHandlers(events, records, closing).endpoints(),
         *ArtifactHandlers(records, StoredArtifacts(store.blobs)).endpoints(),
-        *TreeHandlers(intake, store, limits).endpoints(),
-        *ExplainHandlers(Explainer(plan=plan, fetch=fetch), _SOURCE_FAILURES, limits).endpoints(),
+        *TreeHandlers(intake, sources, limits).endpoints(),
+        *ExplainHandlers(Explainer(trees=sources, plan=plan, fetch=fetch), _SOURCE_FAILURES, limits).endpoints(),
         *SystemHandlers(readiness, toolchains, registry, lambda: describe(endpoints, own_version())).endpoints(),
     )
     return Daemon(

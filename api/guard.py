@@ -1,4 +1,4 @@
-"""Who may call: bearer tokens, each for one trust scope.
+"""Who may call, and what they see: bearer tokens, each for one trust scope.
 
 Tokens are compared by their SHA-256 and in constant time, and are kept in no other form.
 """
@@ -6,13 +6,23 @@ Tokens are compared by their SHA-256 and in constant time, and are kept in no ot
 import hashlib
 import hmac
 from collections.abc import Mapping
+from typing import Protocol
 
 from aiohttp import web
 
 from api.errors import ForeignScope, Unauthorized
+from daemon.build_records import unknown_build
+from daemon.builds import DEFAULT_SCOPE, Build
 
-DEFAULT_SCOPE = "default"
 _SCOPE = web.RequestKey("bloomery.scope", str)
+
+
+class Records(Protocol):
+    """The builds on record."""
+
+    async def build(self, build: str) -> Build:
+        """One build; `UnknownBuild`."""
+        ...
 
 
 class Guard:
@@ -38,6 +48,20 @@ class Guard:
                 "the command line reads it from BLOOMERY_TOKEN",
             )
         request[_SCOPE] = found
+
+
+def sees(request: web.Request) -> str | None:
+    """The only scope whose builds the caller sees: the token's; None: every scope's, where there are no tokens."""
+    scope: str | None = request.get(_SCOPE)
+    return scope
+
+
+async def visible_build(request: web.Request, records: Records) -> Build:
+    """The build that the path names; `UnknownBuild` also, and in the same words, for one of another scope."""
+    build = await records.build(request.match_info["id"])
+    if sees(request) not in {None, build.request.scope}:
+        raise unknown_build(build.id)
+    return build
 
 
 def scope_of(request: web.Request, asked: str | None) -> str:

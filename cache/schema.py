@@ -100,7 +100,16 @@ def _first(tables: Tables) -> None:
     table("events", {"build": str, "number": int, "at": float, "kind": str, "data": bytes}, "build", "number")
 
 
-STEPS: Steps = (("0001_first", _first),)
+def _owners(tables: Tables) -> None:
+    # Which scope has shown that it holds what: a digest alone opens nothing that another scope sent.
+    for name, column in (("scope_trees", "tree"), ("scope_blobs", "blob")):
+        tables.execute(
+            f"CREATE TABLE {name} (scope TEXT NOT NULL, {column} TEXT NOT NULL, PRIMARY KEY (scope, {column})) "
+            "STRICT, WITHOUT ROWID",
+        )
+
+
+STEPS: Steps = (("0001_first", _first), ("0002_owners", _owners))
 
 
 def bring_up_to_date(tables: Tables, steps: Steps = STEPS) -> None:

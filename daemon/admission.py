@@ -1,4 +1,4 @@
-"""What a request has to pass before it waits in the queue: the tree that it names is here."""
+"""What a request has to pass before it waits in the queue: the tree that it names is here, for its scope."""
 
 from typing import Protocol
 
@@ -32,9 +32,15 @@ class Queue(Protocol):
 class Trees(Protocol):
     """The trees that are here."""
 
-    async def tree(self, digest: Digest) -> SourceTree | None:
-        """One of them, or None."""
+    async def tree(self, digest: Digest, scope: str) -> SourceTree | None:
+        """One of them, or None where the scope cannot name it."""
         ...
+
+
+async def require_tree(trees: Trees, request: BuildRequest) -> None:
+    """Raise `UnknownTree` where the request's scope cannot name its tree."""
+    if await trees.tree(Digest.parse(request.tree), request.scope) is None:
+        raise UnknownTree(f"no tree {request.tree} is here; upload it with POST /v1/trees", tree=request.tree)
 
 
 class Admission:
@@ -50,8 +56,7 @@ class Admission:
 
     async def submit(self, request: BuildRequest, idempotency_key: str | None) -> Accepted:
         """As the queue's, and `UnknownTree`."""
-        if await self._trees.tree(Digest.parse(request.tree)) is None:
-            raise UnknownTree(f"no tree {request.tree} is here; upload it with POST /v1/trees", tree=request.tree)
+        await require_tree(self._trees, request)
         return await self._queue.submit(request, idempotency_key)
 
     async def ended(self, build: str, within: float) -> Build:

@@ -98,7 +98,7 @@ class BuildRecords:
         """One build; `UnknownBuild` where there is none."""
         row = await self._history.build(build)
         if row is None:
-            raise UnknownBuild(f"No build has the id {build[:64]!r}: list those there are.", build=build[:64])
+            raise unknown_build(build)
         return _build(row)
 
     async def builds(
@@ -125,6 +125,13 @@ class BuildRecords:
     async def counts(self) -> dict[BuildState, int]:
         """How many builds are in each state."""
         return {BuildState(state): number for state, number in (await self._history.count_builds()).items()}
+
+
+def unknown_build(build: str) -> UnknownBuild:
+    """Refuses an id that is nobody's, or not the caller's to know of."""
+    return UnknownBuild(
+        f"No build has the id {build[:64]!r}: `bloomery ls` (GET /v1/builds) lists those there are.", build=build[:64]
+    )
 
 
 def queue_full(bound: int) -> QueueFull:

@@ -9,6 +9,9 @@ from typing import Any
 
 from cache.reuse import ReuseReport
 
+DEFAULT_SCOPE = "default"
+"""The trust scope of whoever names none, where there are no tokens."""
+
 
 class BuildState(StrEnum):
     """Where a build stands; the last three are final."""
@@ -116,7 +119,7 @@ class BuildRequest:
     project: str | None = None
     """Default: the workspace's name."""
     lineage: str = "main"
-    scope: str = "default"
+    scope: str = DEFAULT_SCOPE
     revision: Revision = field(default_factory=Revision)
 
 

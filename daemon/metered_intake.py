@@ -13,15 +13,15 @@ from daemon.upload import Missing
 class Uploads(Protocol):
     """The doors."""
 
-    async def from_archive(self, body: AsyncIterator[bytes]) -> SourceTree:
+    async def from_archive(self, body: AsyncIterator[bytes], scope: str) -> SourceTree:
         """The tree of a tar stream."""
         ...
 
-    async def from_listing(self, entries: Sequence[TreeEntry]) -> Missing | SourceTree:
+    async def from_listing(self, entries: Sequence[TreeEntry], scope: str) -> Missing | SourceTree:
         """The tree that these entries make, or what it lacks."""
         ...
 
-    async def blob(self, digest: Digest, body: AsyncIterator[bytes], limit: int | None = None) -> None:
+    async def blob(self, digest: Digest, body: AsyncIterator[bytes], limit: int | None, scope: str) -> None:
         """One blob."""
         ...
 
@@ -33,19 +33,19 @@ class MeteredIntake:
         self._uploads = uploads
         self._metrics = metrics
 
-    async def from_archive(self, body: AsyncIterator[bytes]) -> SourceTree:
+    async def from_archive(self, body: AsyncIterator[bytes], scope: str) -> SourceTree:
         """The tree of a tar stream."""
         async with aclosing(self._counted(body, Door.TAR)) as counted:
-            return await self._uploads.from_archive(counted)
+            return await self._uploads.from_archive(counted, scope)
 
-    async def from_listing(self, entries: Sequence[TreeEntry]) -> Missing | SourceTree:
+    async def from_listing(self, entries: Sequence[TreeEntry], scope: str) -> Missing | SourceTree:
         """The tree that these entries make, or what it lacks."""
-        return await self._uploads.from_listing(entries)
+        return await self._uploads.from_listing(entries, scope)
 
-    async def blob(self, digest: Digest, body: AsyncIterator[bytes], limit: int | None = None) -> None:
+    async def blob(self, digest: Digest, body: AsyncIterator[bytes], limit: int | None, scope: str) -> None:
         """One blob."""
         async with aclosing(self._counted(body, Door.BLOB)) as counted:
-            await self._uploads.blob(digest, counted, limit)
+            await self._uploads.blob(digest, counted, limit, scope)
 
     async def _counted(self, body: AsyncIterator[bytes], door: Door) -> AsyncGenerator[bytes]:
         async for piece in body:

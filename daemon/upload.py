@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ParamSpec, Protocol
+from typing import ParamSpec
 
 from cache.archive import MOST_ANSWER, command, outcome
 from cache.archive_errors import BadListing, Rule, UploadTooSlow, shown, too_large, unsafe
@@ -22,28 +22,18 @@ from cache.errors import Failure
 from cache.ignore import below_git
 from cache.paths import admitted, clean_path, clean_target
 from cache.tree import EntryKind, SourceTree, TreeEntry
+from daemon.builds import DEFAULT_SCOPE
 from daemon.errors import BlobMismatch
+from daemon.ownership import Sources
 
 P = ParamSpec("P")
 
 _PIECE = 1 << 18
 
 
-class Trees(Protocol):
-    """Where trees are kept; the store's part."""
-
-    async def put_tree(self, tree: SourceTree) -> None:
-        """Keep a tree whose blobs are all on the disk."""
-        ...
-
-    async def tree(self, digest: Digest) -> SourceTree | None:
-        """The tree of this name, if it is kept."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What a listing names and the daemon does not hold, each digest once; `tree` is what the listing will be."""
+    """What a listing names and its sender has yet to send, each digest once; `tree` is what the listing will be."""
 
     tree: Digest
     digests: tuple[Digest, ...]
@@ -52,13 +42,13 @@ class Missing:
 class Intake:
     """The doors; `readers` archives are read at a time and the rest wait, their bodies unread."""
 
-    def __init__(self, blobs: BlobStore, trees: Trees, limits: ArchiveLimits, readers: int = 4) -> None:
+    def __init__(self, blobs: BlobStore, trees: Sources, limits: ArchiveLimits, readers: int = 4) -> None:
         self._blobs = blobs
         self._trees = trees
         self._limits = limits
         self._readers = asyncio.Semaphore(readers)
 
-    async def from_archive(self, body: AsyncIterator[bytes]) -> SourceTree:
+    async def from_archive(self, body: AsyncIterator[bytes], scope: str = DEFAULT_SCOPE) -> SourceTree:
         """Read and store the tree of a tar stream.
 
         Raises `BadArchive`, `UnsafeEntry`, `UploadTooLarge`, `UploadTooSlow`, `BadIgnoreFile` or `NoSpace`.
@@ -67,25 +57,28 @@ class Intake:
             tree = await self._read(body, directory)
             staged = {entry.digest: directory / entry.digest.hex for entry in tree.files() if entry.digest}
             await _to_its_end(self._blobs.adopt, staged)
-        await self._trees.put_tree(tree)
+        await self._trees.put_tree(tree, scope)
         return tree
 
-    async def from_listing(self, entries: Sequence[TreeEntry]) -> Missing | SourceTree:
-        """Store the tree that these entries make, or say which blobs have to be uploaded first.
+    async def from_listing(self, entries: Sequence[TreeEntry], scope: str = DEFAULT_SCOPE) -> Missing | SourceTree:
+        """Store the tree that these entries make, or say which blobs this scope has to upload first.
 
         Entries come in any order; `.git` is left out. Raises `BadListing`, `UnsafeEntry` or `UploadTooLarge`.
         """
         tree = await asyncio.to_thread(self._listed, entries)
         digests = [entry.digest for entry in tree.files() if entry.digest]
-        if missing := await asyncio.to_thread(self._blobs.missing, digests):
-            return Missing(tree.digest, missing)
-        kept = await self._trees.tree(tree.digest)
+        missing = await asyncio.to_thread(self._blobs.missing, digests)
+        if needed := dict.fromkeys((*missing, *await self._trees.unproven(digests, scope))):
+            return Missing(tree.digest, tuple(digest for digest in dict.fromkeys(digests) if digest in needed))
+        kept = await self._trees.tree(tree.digest, scope)
         await _to_its_end(self._settle, tree if kept is None else kept)
         if kept is None:
-            await self._trees.put_tree(tree)
+            await self._trees.put_tree(tree, scope)
         return tree if kept is None else kept
 
-    async def blob(self, digest: Digest, body: AsyncIterator[bytes], limit: int | None = None) -> None:
+    async def blob(
+        self, digest: Digest, body: AsyncIterator[bytes], limit: int | None = None, scope: str = DEFAULT_SCOPE
+    ) -> None:
         """Take one blob, to be kept once a listing names it.
 
         `limit` is its most bytes, by default as many as a whole tree may have. Raises `BlobMismatch`, `UploadTooLarge`,
@@ -98,6 +91,7 @@ class Intake:
                 detail = f"the body's digest is {found}: send the file again, under the digest of what is sent"
                 raise BlobMismatch(detail, expected=str(digest), found=str(found))
             await _to_its_end(self._blobs.receive, digest, staged)
+        self._trees.received(digest, scope)
 
     def _listed(self, entries: Sequence[TreeEntry]) -> SourceTree:
         limits = self._limits

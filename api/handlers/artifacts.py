@@ -12,20 +12,13 @@ from aiohttp import web
 from api.bodies import query
 from api.endpoint import Endpoint, JsonForm, Reply, StreamForm
 from api.errors import InvalidRequest
+from api.guard import Records, visible_build
 from api.replies import json_reply, stream_reply
 from api.schemas import ContentsAnswer, ImageQuery
 from daemon.builds import Build, BuildState, BuiltImage, ContentEntry
 from daemon.errors import EngineUnavailable, NotReady, UnknownBuild
 
 ARCHIVE_TYPE = "application/x-tar"
-
-
-class Records(Protocol):
-    """The history of builds."""
-
-    async def build(self, build: str) -> Build:
-        """One build; `UnknownBuild`."""
-        ...
 
 
 class Artifacts(Protocol):
@@ -75,7 +68,7 @@ class ArtifactHandlers:
 
     async def lockfile(self, request: web.Request) -> web.StreamResponse:
         """The lock that was made because the source has none."""
-        build = await self._records.build(request.match_info["id"])
+        build = await visible_build(request, self._records)
         _require_succeeded(build)
         assert build.outcome is not None
         if build.outcome.lockfile is None:
@@ -88,7 +81,7 @@ class ArtifactHandlers:
 
     async def _image(self, request: web.Request) -> BuiltImage:
         wanted = query(request, ImageQuery).binary
-        build = await self._records.build(request.match_info["id"])
+        build = await visible_build(request, self._records)
         _require_succeeded(build)
         assert build.outcome is not None
         images = build.outcome.images

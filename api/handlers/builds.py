@@ -17,7 +17,7 @@ from api.errors import (
     MalformedJson,
     UnsupportedMediaType,
 )
-from api.guard import scope_of
+from api.guard import scope_of, sees, visible_build
 from api.replies import json_reply
 from api.schemas import BuildBody, BuildPage, BuildQuery, PageQuery
 from cache.archive_errors import BadArchive, BadIgnoreFile, UnsafeEntry, UploadTooLarge, UploadTooSlow
@@ -68,16 +68,16 @@ class Records(Protocol):
         """One build; `UnknownBuild`."""
         ...
 
-    async def builds(self, cursor: int | None, limit: int, *, state: BuildState | None) -> BuildList:
-        """Up to `limit` builds from the cursor on, newest first."""
+    async def builds(self, cursor: int | None, limit: int, *, state: BuildState | None, scope: str | None) -> BuildList:
+        """Up to `limit` builds from the cursor on, newest first; None does not filter."""
         ...
 
 
 class Uploads(Protocol):
     """Where archives become trees."""
 
-    async def from_archive(self, body: AsyncIterator[bytes]) -> SourceTree:
-        """Read an archive and keep its tree."""
+    async def from_archive(self, body: AsyncIterator[bytes], scope: str) -> SourceTree:
+        """Read an archive and keep its tree, for this scope."""
         ...
 
 
@@ -117,23 +117,23 @@ class BuildHandlers:
         scope = scope_of(request, settings.scope)
         await self._queue.require_open()
         async with aclosing(stream(request, self._limits.archive, self._limits)) as body:
-            tree = await self._uploads.from_archive(body)
+            tree = await self._uploads.from_archive(body, scope)
         return settings.value(str(tree.digest), scope)
 
     async def list(self, request: web.Request) -> web.Response:
         """One page, newest first."""
         asked = query(request, PageQuery)
         cursor = None if asked.cursor is None else int(asked.cursor)
-        page = await self._records.builds(cursor, asked.limit, state=asked.state)
+        page = await self._records.builds(cursor, asked.limit, state=asked.state, scope=sees(request))
         return json_reply(BuildPage(builds=page.builds, next=None if page.next is None else str(page.next)))
 
     async def show(self, request: web.Request) -> web.Response:
         """One build's record."""
-        return json_reply(await self._records.build(request.match_info["id"]))
+        return json_reply(await visible_build(request, self._records))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """End a build; a build that has ended stays as it is."""
-        return json_reply(await self._queue.cancel(request.match_info["id"]))
+        return json_reply(await self._queue.cancel((await visible_build(request, self._records)).id))
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """What the router serves."""

@@ -12,8 +12,8 @@ from api.bodies import query
 from api.endpoint import Endpoint, HeaderParameter, JsonForm, Reply, StreamForm
 from api.errors import InvalidRequest, NotAcceptable
 from api.event_forms import FORMS, JSON_LINES, SERVER_SENT, TEXT, EventForm
+from api.guard import Records, visible_build
 from api.schemas import EventsQuery
-from daemon.builds import Build
 from daemon.errors import UnknownBuild
 from daemon.events import Event
 
@@ -29,14 +29,6 @@ class Events(Protocol):
 
     def follow(self, build: str, after: int) -> AsyncIterator[Event]:
         """Those with a number above `after`, old and new, to the build's end."""
-        ...
-
-
-class Records(Protocol):
-    """The builds on record."""
-
-    async def build(self, build: str) -> Build:
-        """One build; `UnknownBuild`."""
         ...
 
 
@@ -61,8 +53,8 @@ class EventHandlers:
         wanted = choose(request.headers.get("Accept", "*/*"), [form.media_type for form in FORMS])
         form = next(form for form in FORMS if form.media_type == wanted)
         after = asked.after if asked.after is not None else _last_event(request)
-        build = request.match_info["id"]
-        await self._records.build(build)  # before the head is sent: an unknown build is a problem
+        # before the head is sent: an unknown build is a problem
+        build = (await visible_build(request, self._records)).id
         response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         response.content_type = form.media_type
         if form is TEXT:

@@ -10,6 +10,7 @@ from aiohttp import web
 from api.bodies import BodyLimits, document, stream
 from api.endpoint import Endpoint, JsonForm, Reply, StreamForm
 from api.errors import BodyCut, InvalidRequest, MalformedJson, UnsupportedMediaType
+from api.guard import scope_of
 from api.replies import json_reply
 from api.schemas import BlobAnswer, TreeAnswer, TreeBody, TreeSummary
 from cache.archive_errors import UnsafeEntry, UploadTooLarge, UploadTooSlow
@@ -23,11 +24,11 @@ from daemon.upload import Missing
 class Uploads(Protocol):
     """The listing door."""
 
-    async def from_listing(self, entries: Sequence[TreeEntry]) -> Missing | SourceTree:
-        """Keep the tree if all its blobs are here, otherwise say which are not; its own failures for bad paths."""
+    async def from_listing(self, entries: Sequence[TreeEntry], scope: str) -> Missing | SourceTree:
+        """Keep the tree if the scope has sent all its blobs, else say which not; its own failures for bad paths."""
         ...
 
-    async def blob(self, digest: Digest, body: AsyncIterator[bytes], limit: int) -> None:
+    async def blob(self, digest: Digest, body: AsyncIterator[bytes], limit: int, scope: str) -> None:
         """Keep one blob; `BlobMismatch`."""
         ...
 
@@ -35,8 +36,8 @@ class Uploads(Protocol):
 class KnownTrees(Protocol):
     """Trees that are here."""
 
-    async def tree(self, digest: Digest) -> SourceTree | None:
-        """The tree of this name, or None."""
+    async def tree(self, digest: Digest, scope: str) -> SourceTree | None:
+        """The tree of this name, or None where the scope cannot name it."""
         ...
 
 
@@ -52,7 +53,7 @@ class TreeHandlers:
         """Which blobs of a listing are missing."""
         body = await document(request, TreeBody, self._limits)
         entries = [entry.value() for entry in body.entries]
-        listed = await self._uploads.from_listing(entries)
+        listed = await self._uploads.from_listing(entries, scope_of(request, None))
         if isinstance(listed, Missing):
             return json_reply(TreeAnswer(tree=str(listed.tree), missing=tuple(map(str, listed.digests))))
         return json_reply(TreeAnswer(tree=str(listed.digest)))
@@ -60,7 +61,7 @@ class TreeHandlers:
     async def show(self, request: web.Request) -> web.Response:
         """Whether a tree is here."""
         digest = _digest(request)
-        tree = await self._trees.tree(digest)
+        tree = await self._trees.tree(digest, scope_of(request, None))
         if tree is None:
             raise UnknownTree(f"no tree {digest} is here; list it with POST /v1/trees", tree=str(digest))
         return json_reply(TreeSummary(tree=str(digest), entries=len(tree), size=tree.size))
@@ -70,7 +71,7 @@ class TreeHandlers:
         digest = _digest(request)
         limit = self._limits.blob
         async with aclosing(stream(request, limit, self._limits)) as body:
-            await self._uploads.blob(digest, body, limit)
+            await self._uploads.blob(digest, body, limit, scope_of(request, None))
         return json_reply(BlobAnswer(digest=str(digest)), HTTPStatus.CREATED)
 
     def endpoints(self) -> tuple[Endpoint, ...]:

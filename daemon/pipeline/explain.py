@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from cache.reuse import Refusal, Rung
+from daemon.admission import Trees, require_tree
 from daemon.builds import BuildRequest, ImageRequest, Reuse
 from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.plan import PlanStage
@@ -28,12 +29,14 @@ class Explanation:
 class Explainer:
     """Plans and chooses, and stops there."""
 
-    def __init__(self, *, plan: PlanStage, fetch: FetchStage) -> None:
+    def __init__(self, *, trees: Trees, plan: PlanStage, fetch: FetchStage) -> None:
+        self._trees = trees
         self._plan = plan
         self._fetch = fetch
 
     async def explain(self, request: BuildRequest) -> Explanation:
         """What a build of this request would stand on now; the failures are those of the plan stage."""
+        await require_tree(self._trees, request)
         source = await self._plan.source(request)
         project = await self._plan.plan(source)
         notes: tuple[str, ...] = ()

@@ -23,7 +23,9 @@ from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome
 from daemon.config import BuildSettings, Config, ServerSettings, ToolchainSettings
 from daemon.engine.docker import DockerEngine
 from daemon.network import resolve_network
+from daemon.ownership import SharedSources
 from daemon.pipeline.cook import LAYER_LABEL
+from daemon.pipeline.explain import Explainer
 from daemon.upload import Intake
 from tests.conftest import TOOLCHAIN
 from tests.fakes.crates import CHECKSUMS, Files, archive
@@ -107,6 +109,13 @@ class Workshop:
         wanted = BuildRequest(tree=str(tree), images=images, **request)
         return await self.ended((await self.daemon.scheduler.submit(wanted, None)).build.id)
 
+    async def explained(self, files: Files, **request: Any) -> Rung:
+        """The rung that a build would stand on."""
+        pipeline: Any = self.daemon.runner._runner
+        explainer = Explainer(plan=pipeline._plan, fetch=pipeline._fetch)
+        wanted = BuildRequest(tree=str(await self.tree(files)), **request)
+        return (await explainer.explain(wanted)).rung
+
     async def ended(self, build: str) -> Built:
         """A build at its end."""
         async for _ in self.daemon.events.follow(build, 0):
@@ -131,7 +140,7 @@ class Workshop:
         async def body() -> AsyncIterator[bytes]:
             yield archive(files, mtime, mode)
 
-        intake = Intake(self.store.blobs, self.store, ArchiveLimits())
+        intake = Intake(self.store.blobs, SharedSources(self.store), ArchiveLimits())
         return (await intake.from_archive(body())).digest
 
     async def forget_results(self) -> None:

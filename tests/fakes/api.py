@@ -3,7 +3,7 @@
 import asyncio
 import io
 import tarfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,6 +42,7 @@ from daemon.builds import (
 )
 from daemon.errors import IdempotencyMismatch, NotReady, UnknownBuild
 from daemon.events import Event, EventKind
+from daemon.ownership import OwnSources, SharedSources
 from daemon.pipeline.explain import Explanation
 from daemon.toolchains.toolchain import Toolchain, ToolchainFacts
 from daemon.upload import Intake
@@ -89,12 +90,24 @@ def parsed(answer: bytes) -> tuple[int, dict[str, str], bytes]:
 class FakeTrees:
     def __init__(self) -> None:
         self.kept: dict[Digest, SourceTree] = {}
+        self.owned: dict[str, dict[Digest, SourceTree]] = {}
 
     async def put_tree(self, tree: SourceTree) -> None:
         self.kept[tree.digest] = tree
 
     async def tree(self, digest: Digest) -> SourceTree | None:
         return self.kept.get(digest)
+
+    async def own_tree(self, tree: SourceTree, scope: str) -> None:
+        self.kept[tree.digest] = tree
+        self.owned.setdefault(scope, {})[tree.digest] = tree
+
+    async def owned_tree(self, digest: Digest, scope: str) -> SourceTree | None:
+        return self.owned.get(scope, {}).get(digest)
+
+    async def not_owned(self, digests: Iterable[Digest], scope: str) -> tuple[Digest, ...]:
+        held = {entry.digest for tree in self.owned.get(scope, {}).values() for entry in tree.files()}
+        return tuple(digest for digest in dict.fromkeys(digests) if digest not in held)
 
 
 class FakeBuilds:
@@ -146,11 +159,13 @@ class FakeBuilds:
             raise UnknownBuild(f"No build has the id {build[:64]!r}", build=build[:64])
         return self.builds_by_id[build]
 
-    async def builds(self, cursor: int | None, limit: int, *, state: BuildState | None) -> BuildList:
+    async def builds(self, cursor: int | None, limit: int, *, state: BuildState | None, scope: str | None) -> BuildList:
         found = [
             build
             for build in sorted(self.builds_by_id.values(), key=lambda one: -one.sequence)
-            if (cursor is None or build.sequence < cursor) and state in {None, build.state}
+            if (cursor is None or build.sequence < cursor)
+            and state in {None, build.state}
+            and scope in {None, build.request.scope}
         ]
         page = tuple(found[:limit])
         return BuildList(page, page[-1].sequence if len(found) > limit else None)
@@ -273,12 +288,13 @@ class Daemon:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> Runner:
-        intake = Intake(self.blobs, self.trees, self.archive_limits)
+        sources = OwnSources(self.trees) if self.tokens else SharedSources(self.trees)
+        intake = Intake(self.blobs, sources, self.archive_limits)
         self.endpoints = (
             *BuildHandlers(self.builds, self.builds, intake, self.limits).endpoints(),
             *EventHandlers(self.events, self.builds, self.closing, self.heartbeat).endpoints(),
             *ArtifactHandlers(self.builds, self.artifacts).endpoints(),
-            *TreeHandlers(intake, self.trees, self.limits).endpoints(),
+            *TreeHandlers(intake, sources, self.limits).endpoints(),
             *ExplainHandlers(FakeExplainer(), (), self.limits).endpoints(),
             *SystemHandlers(
                 self.readiness, self.toolchains, self.registry, lambda: describe(self.endpoints, "0.1.0")

@@ -10,6 +10,7 @@ from cache.blobs import BlobStore
 from cache.digest import Digest
 from daemon.metered_intake import MeteredIntake
 from daemon.metrics import Metrics
+from daemon.ownership import SharedSources
 from daemon.upload import Intake
 from tests.fakes.api import FakeTrees, tar_of
 
@@ -21,13 +22,13 @@ async def body(content: bytes) -> AsyncIterator[bytes]:
 
 async def test_the_bytes_of_each_door_are_counted(tmp_path: Path):
     registry = CollectorRegistry()
-    intake = MeteredIntake(Intake(BlobStore(tmp_path), FakeTrees(), ArchiveLimits()), Metrics(registry))
+    intake = MeteredIntake(Intake(BlobStore(tmp_path), SharedSources(FakeTrees()), ArchiveLimits()), Metrics(registry))
     archive, blob = tar_of({"a": b"b"}, "w"), b"x" * 300
 
-    await intake.from_archive(body(archive))
-    await intake.blob(Digest.of(blob), body(blob))
+    await intake.from_archive(body(archive), "default")
+    await intake.blob(Digest.of(blob), body(blob), None, "default")
     with pytest.raises(BadArchive):
-        await intake.from_archive(body(b"?" * 7))
+        await intake.from_archive(body(b"?" * 7), "default")
 
     def counted(door: str) -> float | None:
         return registry.get_sample_value("bloomery_upload_bytes_total", {"door": door})

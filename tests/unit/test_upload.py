@@ -21,6 +21,7 @@ from cache.errors import Failure
 from cache.ignore import CACHE_SIGNATURE
 from cache.tree import EntryKind, SourceTree, TreeEntry
 from daemon.errors import BlobMismatch
+from daemon.ownership import SharedSources
 from daemon.upload import Intake, Missing
 
 LIMITS = ArchiveLimits()
@@ -48,7 +49,7 @@ class Doors:
         self.root = root
         self.blobs = BlobStore(root)
         self.shelf = Shelf()
-        self.intake = Intake(self.blobs, self.shelf, limits, readers)
+        self.intake = Intake(self.blobs, SharedSources(self.shelf), limits, readers)
 
     def untouched(self) -> bool:
         return not self.shelf.kept and not [path for path in self.root.rglob("*") if path.is_file()] and self.idle()
