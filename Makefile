@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything on a bare Debian machine; what is there already is not made again.
 
 .DEFAULT_GOAL := setup
-.PHONY: setup venv engine toolchain nightly promtool serve demo test bench lint format clean
+.PHONY: setup venv engine toolchain nightly promtool serve demo test bench mutations lint format clean
 
 BIN := .venv/bin
 
@@ -33,6 +33,9 @@ test: setup promtool ## all suites, against the real engine; make test ARGS="tes
 
 bench: setup ## the bars of speed and memory, beside the alternatives, on a quiet machine; make bench ARGS="--runs 1"
 	@set -e; for each in memory unchanged overhead cold; do $(BIN)/python -m bench.$$each $(ARGS); done
+
+mutations: setup ## the laws of the cache, each broken on purpose; a part of `make test`
+	@$(BIN)/pytest tests/caching/mutations $(ARGS)
 
 lint: venv
 	$(BIN)/ruff format --check

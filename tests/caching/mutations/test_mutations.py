@@ -1,0 +1,111 @@
+"""Each law is broken on purpose, and a witness has to notice: a law whose breach nobody sees is not held.
+
+A mutation is a change of the code while it runs, in the daemon that the other tests use; a scope of its own keeps what
+it makes apart. `make mutations` runs these alone.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from cache.manifests.rust.skeleton import skeleton
+from cache.manifests.rust.stub_versions import Masking
+from daemon.ecosystems.ecosystem import SOURCE_TIME
+from daemon.ecosystems.rust import ecosystem, fetching, project, steps
+from daemon.ecosystems.rust.keys import exact_key, result_key
+from daemon.ecosystems.rust.project import RustProject
+from daemon.pipeline import pipeline
+from tests.caching.mutations.witnesses import cycle, damage, mismatch
+from tests.caching.workshop import Workshop
+
+pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
+
+CONTROL = "control"
+Patch = pytest.MonkeyPatch
+
+
+def artefacts_are_older_than_the_system(patch: Patch, shop: Workshop) -> None:
+    patch.setattr(project, "settle_script", lambda _time: steps.settle_script(SOURCE_TIME + 1))
+
+
+def everything_stays_in_the_layer(patch: Patch, shop: Workshop) -> None:
+    def script(time: int) -> str:
+        whole = steps.settle_script(time)
+        mutated = whole.replace("xargs -r -d '\\n' rm -rf --", "cat >/dev/null")
+        assert mutated != whole
+        return mutated
+
+    patch.setattr(project, "settle_script", script)
+
+
+def stubs_look_real_and_nobody_asks(patch: Patch, shop: Workshop) -> None:
+    everything_stays_in_the_layer(patch, shop)
+    patch.setattr(RustProject, "_may_stay", lambda _self, _package: True)
+    patch.setattr(ecosystem, "skeleton", lambda workspace, _masking: skeleton(workspace, Masking.KEEP))
+    patch.setattr(RustProject, "_prove", lambda _self, _binary, _artifacts: None)
+
+
+def the_sources_are_no_part_of_the_result(patch: Patch, shop: Workshop) -> None:
+    def key(exact: Any, request: Any, *rest: Any) -> Any:
+        return result_key(exact, replace(request, tree=""), *rest)
+
+    patch.setattr(ecosystem, "result_key", key)
+
+
+def all_scopes_are_one(patch: Patch, shop: Workshop) -> None:
+    def key(source: Any, *rest: Any) -> Any:
+        return exact_key(replace(source, request=replace(source.request, scope="everybody")), *rest)
+
+    async def layer(key: Any, scope: str, project: str = "") -> Any:
+        return await shop.store._layer("SELECT * FROM layers WHERE key = ? AND private IN ('', ?)", str(key), project)
+
+    patch.setattr(ecosystem, "exact_key", key)
+    patch.setattr(shop.store, "layer", layer)
+
+
+def the_lock_is_a_suggestion(patch: Patch, shop: Workshop) -> None:
+    patch.setattr(steps, "_BUILD", steps._BUILD.replace("--locked ", ""))
+    fetch = steps.fetch_script
+    patch.setattr(fetching, "fetch_script", lambda *given: fetch(*given).replace("--locked ", ""))
+
+
+def a_failed_compile_is_never_the_layer_s_fault(patch: Patch, shop: Workshop) -> None:
+    class Never(Exception):  # noqa: N818 - nothing raises it
+        pass
+
+    patch.setattr(pipeline, "FetchFailed", Never)
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """How a law is broken, and the witness that must say so; mutations that cook nothing share the control's layer."""
+
+    law: int
+    apply: Callable[[Patch, Workshop], None]
+    witness: Callable[[Workshop, str], Awaitable[None]] = cycle
+    scope: str = ""
+
+
+MUTATIONS = (
+    Mutation(1, artefacts_are_older_than_the_system),
+    Mutation(2, everything_stays_in_the_layer),
+    Mutation(3, stubs_look_real_and_nobody_asks),
+    Mutation(5, the_sources_are_no_part_of_the_result, scope=CONTROL),
+    Mutation(7, all_scopes_are_one),
+    Mutation(8, the_lock_is_a_suggestion, mismatch),
+    Mutation(9, a_failed_compile_is_never_the_layer_s_fault, damage),
+)
+
+
+@pytest.mark.parametrize("witness", [cycle, mismatch], ids=lambda witness: witness.__name__)
+async def test_without_a_mutation_the_witness_is_content(shop: Workshop, witness: Callable[..., Awaitable[None]]):
+    await witness(shop, CONTROL)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.apply.__name__)
+async def test_a_broken_law_is_noticed(shop: Workshop, monkeypatch: pytest.MonkeyPatch, mutation: Mutation):
+    mutation.apply(monkeypatch, shop)
+    with pytest.raises(AssertionError, match=f"law {mutation.law}:"):
+        await mutation.witness(shop, mutation.scope or f"mutation-{mutation.apply.__name__}"[:60].rstrip("_"))
