@@ -107,7 +107,8 @@ class BuildSettings:
     concurrent: Count = Count(2)
     queue: Count = Count(100)
     attempts: Count = Count(3)
-    backoff: Seconds = Seconds(1)
+    backoff: Seconds = Seconds(5)
+    """Three attempts outlast a restart of the engine, which takes about 12 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

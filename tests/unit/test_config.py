@@ -47,6 +47,12 @@ def test_the_example_with_every_setting_taken_in_is_the_default():
     assert keys(tomllib.loads(whole)) == settings(Config)
 
 
+def test_by_default_a_build_outlasts_a_restart_of_the_engine():
+    builds = Config().builds
+
+    assert sum(builds.backoff * 2**attempt for attempt in range(builds.attempts - 1)) > 12
+
+
 UNITS = {"Bytes": "Size: ", "Seconds": "Duration: ", "Count": "Count: ", "Positive": "Count: "}
 
 
