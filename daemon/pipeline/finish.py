@@ -13,6 +13,7 @@ from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.check import Checker, run_check
 from daemon.pipeline.compile import CompileResult
 from daemon.pipeline.publish import Publishing, PublishStage
+from daemon.pipeline.sandboxes import BuildSandboxes
 
 
 class FinishStage:
@@ -62,9 +63,9 @@ class FinishStage:
             if plan.check is not None:
                 for image in assembled:
                     await attempt.publishing.load(str(image.image_id), image.manifest_digest)
-                    await run_check(
-                        self._images, self._engine, image, plan.check, self._limits, labels=attempt.sandboxes.labels
-                    )
+                    sandboxes = _CheckSandboxes(attempt.sandboxes, self._engine)
+                    labels = attempt.sandboxes.labels
+                    await run_check(self._images, sandboxes, image, plan.check, self._limits, labels=labels)
         async with progress.stage(StageName.PUBLISH):
             return tuple(
                 [
@@ -116,6 +117,15 @@ class FinishStage:
 def stays(tag: str) -> str:
     """What is told of a tag that was asked for and that a newer build has."""
     return f"{tag} stays with the image of a newer build."
+
+
+class _CheckSandboxes:
+    """The sandboxes of checks, made and removed as those of steps are."""
+
+    def __init__(self, attempt: BuildSandboxes, engine: Sandboxes) -> None:
+        self.create = attempt.create
+        self.run = engine.run
+        self.remove = attempt.remove
 
 
 def _reference(tags: Sequence[str], image_id: str) -> str:

@@ -119,7 +119,6 @@ class Pipeline:
                 images = await self._finish.publish_again(before.images, plan, attempt)
         except (ImageGone, EngineRefused, OSError, ValueError) as error:
             attempt.progress.note(f"The kept image is damaged ({error}); building again.")
-            await asyncio.to_thread(remove_damaged, before, planned.source.blobs)
             await self._results.forget_result(record.key.digest, attempt.request.scope)
             return None
         # Whoever asked may get this answer without the events: what they say is in it, too.
@@ -140,6 +139,9 @@ class Pipeline:
     async def _anew(self, planned: Planned, attempt: Attempt) -> Outcome:
         """Compile, on the best layer that proves sound."""
         project, reusable = planned.project, planned.reusable
+        if reusable.result is not None:
+            before = read_outcome(reusable.result.outcome)
+            await asyncio.to_thread(remove_damaged, before, planned.source.blobs)
         if reusable.choice.rung is Rung.RESULT:
             reusable = await self._plan.below_result(project.plan, attempt.request)
         for refusal in reusable.choice.refusals:

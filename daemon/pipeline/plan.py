@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cache.blobs import BlobStore
@@ -68,6 +68,7 @@ class Reusable:
 
     choice: ReusePlan
     result: ResultRecord | None = None
+    """Also one whose blobs are not all there; another rung was chosen then."""
     layer: LayerRecord | None = None
 
     def against(self, *rungs: Rung) -> tuple[Refusal, ...]:
@@ -135,7 +136,7 @@ class PlanStage:
             wanted=plan.result,
             nearest=nearest.key if nearest else None,
         )
-        return await self._with_layer(plan, request, candidate)
+        return replace(await self._with_layer(plan, request, candidate), result=kept)
 
     async def below_result(self, plan: Plan, request: BuildRequest) -> Reusable:
         """What fits below a result that proved damaged."""

@@ -91,20 +91,27 @@ class BuildSandboxes:
             runtime=self._settings.runtime,
             working_directory="/",
         )
+        sandbox = await self.create(spec)
+        try:
+            yield sandbox
+        finally:
+            await self.remove(sandbox)
+
+    async def create(self, spec: SandboxSpec) -> str:
+        """Create a sandbox; one that nobody is told of, because of a cancellation or a lost answer, is removed."""
         creation = asyncio.ensure_future(self._engine.create(spec))
         try:
-            sandbox = await asyncio.shield(creation)
+            return await asyncio.shield(creation)
         except asyncio.CancelledError:
             self._removals.add(asyncio.ensure_future(self._remove_created(creation)))
             raise
         except EngineUnavailable:
-            # It may have been created, and the answer lost.
             self._removals.add(asyncio.ensure_future(self._remove(spec.name)))
             raise
-        try:
-            yield sandbox
-        finally:
-            self._removals.add(asyncio.ensure_future(self._remove(sandbox)))
+
+    async def remove(self, sandbox: str) -> None:
+        """Begin to remove a sandbox; the end of the attempt waits for it."""
+        self._removals.add(asyncio.ensure_future(self._remove(sandbox)))
 
     async def run(self, sandbox: str, step: Step, reader: StepReader) -> float:
         """Put a step in and run it; returns its seconds. Raises what the reader makes of a non-zero end."""

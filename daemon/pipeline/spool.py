@@ -19,7 +19,7 @@ _PIECE = 1 << 18
 @asynccontextmanager
 async def spooled(archive: AsyncIterator[bytes], scratch: Path, limit: int, *, setting: str) -> AsyncIterator[Path]:
     """The tar stream as a file that lives as long as the block; `limit` in bytes, as `setting` of `[limits]` has it."""
-    with room_on_disk(), TemporaryDirectory(dir=scratch, prefix="taken-") as folder:
+    with room_on_disk(), TemporaryDirectory(dir=scratch, prefix="taken-", ignore_cleanup_errors=True) as folder:
         path = Path(folder, "archive.tar")
         with path.open("wb") as file:  # noqa: ASYNC230 - opening is quick; writing is in a thread
             taken = 0

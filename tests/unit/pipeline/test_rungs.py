@@ -4,9 +4,10 @@ import pytest
 
 from cache.digest import Digest
 from cache.reuse import Rung, WhyNot
-from daemon.builds import StageName
+from daemon.builds import Reuse, StageName
+from tests.fakes.engine import Exit, Step
 from tests.fakes.progress import Heard
-from tests.fakes.rust_projects import SIMPLE
+from tests.fakes.rust_projects import SIMPLE, stable
 from tests.fakes.workshop import Workshop
 
 EDITED = {**SIMPLE, "src/main.rs": 'fn main() { println!("edited") }\n'}
@@ -43,9 +44,9 @@ async def test_the_first_build_does_everything(shop: Workshop):
 
 
 async def test_only_the_fetch_step_has_a_network_and_what_goes_with_it(shop: Workshop):
-    environments = {}
+    environments: dict[str, tuple[dict[str, str], bool]] = {}
 
-    async def watched(step):
+    async def watched(step: Step) -> int | Exit:
         environments[step.spec.labels["bloomery.step"]] = (dict(step.environment), "/bloomery/ca.pem" in step.files)
         return await shop.cargo(step)
 
@@ -142,8 +143,6 @@ async def test_a_change_of_dependencies_is_named(shop: Workshop):
 
 async def test_another_toolchain_is_named(shop: Workshop):
     await shop.build()
-    from tests.fakes.rust_projects import stable
-
     shop.offered.toolchains = [stable(shop.engine.add_image("bloomery/toolchain:newer").id)]
 
     outcome = await shop.build()
@@ -152,8 +151,6 @@ async def test_another_toolchain_is_named(shop: Workshop):
 
 
 async def test_a_clean_build_uses_nothing_and_keeps_what_it_makes(shop: Workshop):
-    from daemon.builds import Reuse
-
     await shop.build()
     (before,) = await shop.layers()
     shop.ran()
