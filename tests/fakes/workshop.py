@@ -232,7 +232,7 @@ class Workshop:
         assert self.engine.containers == {}
         staging = self.store.blobs.path(Digest.of(b"")).parents[2] / "staging"
         async with asyncio.timeout(10):  # a thread ends what it does although nobody waits for it any more
-            while [*self.scratch.iterdir(), *staging.iterdir()]:
+            while [*self.scratch.iterdir(), *staging.iterdir()]:  # noqa: ASYNC110 - a thread sets no event
                 await asyncio.sleep(0.01)
         on_record = await self.layers()
         for image in self.engine.stored.values():

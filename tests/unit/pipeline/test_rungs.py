@@ -220,3 +220,15 @@ async def test_explain_tells_the_recorded_cost_of_what_is_reused(shop: Workshop)
 
     assert (await shop.explain(EDITED)).seconds_saved > 0
     assert (await shop.explain()).seconds_saved >= (await shop.explain(EDITED)).seconds_saved
+
+
+async def test_a_layer_counts_with_what_it_adds_to_its_toolchain(shop: Workshop):
+    await shop.build()
+
+    (layer,) = await shop.layers()
+    image = await shop.engine.images.inspect(layer)
+    toolchain = await shop.engine.images.inspect(shop.toolchain.facts.image_id)
+    assert image is not None
+    assert toolchain is not None
+    assert 0 < toolchain.size < image.size
+    assert await shop.store.layer_bytes() == image.size - toolchain.size
