@@ -47,6 +47,7 @@ _MISSING = (
     re.compile(r"is `([\w+-]+)` not installed\?"),
     re.compile(r"[Cc]ould not find `?(protoc|cmake|clang|nasm|bindgen|pkg-config|make|perl|git)`?(?:[ .]|$)"),
     re.compile(r"[Uu]nable to find (libclang)"),
+    re.compile(r"[Dd]id not find (?:a compatible version of )?(lib[\w+-]+)"),
     re.compile(r"[Cc]ould not find (?:directory of )?(OpenSSL)(?: |$)"),
     re.compile(r"[Ff]ailed to (?:execute|run|spawn|find) (?:command |tool )?[`'\"]?([\w+-]+)[`'\"]?: No such file"),
     re.compile(r"[Ff]ailed to (?:execute|run|spawn|find) (?:command )?[`'\"]?(protoc|cmake|clang|nasm|autoreconf)\b"),
@@ -127,10 +128,16 @@ def _script_failed(text: Sequence[str]) -> Failure:
     if failure is not None:
         return failure
     package = match[1]
-    words = f"The build script of {package} failed.\n{_tail(text)}"
+    words = f"The build script of {package} failed.\n{_tail(_panic(text))}"
     return (
         CompileFailed(words, package=package) if _IN_TREE.search(package) else DependencyFailed(words, package=package)
     )
+
+
+def _panic(text: Sequence[str]) -> Sequence[str]:
+    """What the script printed last of all: its standard error, without the instructions to cargo before it."""
+    start = next((n for n, line in enumerate(text) if line.strip() == "--- stderr"), 0)
+    return text[start:]
 
 
 def _link_failed(errors: Sequence[CompilerError], link: Link) -> Failure:

@@ -189,6 +189,11 @@ PROTOC = """\
 environment variable to the path of the `protoc` binary." }"""
 LIBCLANG = """\
   Unable to find libclang: "couldn't find any valid shared libraries matching: ['libclang.so', 'libclang-*.so']" """
+MYSQL = """\
+  thread 'main' (1326) panicked at /cargo/registry/src/index/mysqlclient-sys-0.5.2/build.rs:105:5:
+
+          Did not find a compatible version of libmysqlclient.
+              Ensure that you installed one and taught mysqlclient-sys how to find it."""
 CC = '  error occurred in cc-rs: failed to find tool "clang": No such file or directory (os error 2)'
 SHELL = "  sh: 1: nasm: not found\n  make: *** [Makefile:1: all] Error 127"
 REQUIRED = "  Package 'krb5-gssapi', required by 'libpq', not found"
@@ -208,6 +213,7 @@ REQUIRED = "  Package 'krb5-gssapi', required by 'libpq', not found"
         (CMAKE, "cmake", "cmake"),
         (PROTOC, "protoc", "protobuf-compiler"),
         (LIBCLANG, "libclang", "libclang-dev"),
+        (MYSQL, "libmysqlclient", "libmariadb-dev-compat"),
         (CC, "clang", "clang"),
         (SHELL, "nasm", "nasm"),
         (REQUIRED, "krb5-gssapi", None),
@@ -231,6 +237,7 @@ def test_a_build_script_of_a_dependency_that_panics_is_the_dependencys():
     assert isinstance(failure, DependencyFailed)
     assert failure.evidence == {"package": "ort v2.0.0"}
     assert "failed to download the model" in failure.detail
+    assert "rerun-if-env-changed" not in failure.detail  # its instructions to cargo say nothing of why
 
 
 @pytest.mark.parametrize(
