@@ -46,7 +46,8 @@ class Trees(Shelf):
     async def not_owned(self, digests: Iterable[Digest], scope: str) -> tuple[Digest, ...]:
         """Those of which no tree that this scope sent has a file, each once, in the order given."""
         asked = {str(digest): digest for digest in digests}
-        sql = "SELECT blob FROM json_each(?) JOIN scope_blobs ON scope = ? AND blob = value"
+        # CROSS JOIN holds the order: one look into the index for each digest, not one list for each row.
+        sql = "SELECT blob FROM json_each(?) CROSS JOIN scope_blobs ON scope = ? AND blob = value"
         values = (msgspec.json.encode(list(asked)).decode(), scope)
         rows = await self._database.read(lambda tables: tables.execute(sql, values).fetchall())
         owned = {row[0] for row in rows}
