@@ -21,7 +21,8 @@ VERBS = {
     "ls": "builds, newest first",
     "show": "one build: stages, reuse report, images, failure",
     "cancel": "end a build; its record stays",
-    "image": "a build's image: save it, list what it holds",
+    "image": "a build's image: save it, list what it holds, get its debug symbols",
+    "lockfile": "the Cargo.lock that a build made; commit it to keep it",
     "toolchain": "make, list and check toolchain images (where the daemon runs)",
     "serve": "run the daemon",
 }

@@ -132,7 +132,18 @@ class Client:
 
     def image(self, build: str, binary: str | None = None) -> Iterator[bytes]:
         """The OCI archive of a build's image, in pieces."""
-        answer = self._send("GET", _path(build, "image", binary), None, {"Accept": "*/*"})
+        return self._download(_path(build, "image", binary))
+
+    def symbols(self, build: str, binary: str | None = None) -> Iterator[bytes]:
+        """The debug symbols that were stripped from a build's binary, in pieces."""
+        return self._download(_path(build, "symbols", binary))
+
+    def lockfile(self, build: str) -> Iterator[bytes]:
+        """The lock that was made for a build whose source has none, in pieces."""
+        return self._download(_path(build, "lockfile"))
+
+    def _download(self, path: str) -> Iterator[bytes]:
+        answer = self._send("GET", path, None, {"Accept": "*/*"})
         try:
             _refused(answer)
             expected = answer.length
@@ -275,8 +286,9 @@ class Client:
             connected.settimeout(seconds)
 
     def _unreachable(self, problem: object) -> DaemonUnreachable:
+        words = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
         return DaemonUnreachable(
-            f"{self.url}: {problem or type(problem).__name__}\n"
+            f"{self.url}: {words or type(problem).__name__}\n"
             "start one with `bloomery serve`, or point BLOOMERY_URL at one that runs",
         )
 

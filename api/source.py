@@ -9,14 +9,17 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
+from api.bounds import Bounds, no_bounds
 from api.client import Client
 from api.console import Console
-from api.render import Json
+from api.render import Json, count, status
 from api.revision import read_revision
 from api.stamps import Stamps, place_of
 from api.worktree import Worktree
 from cache.errors import Blame, Failure
 
+_PATIENCE_SECONDS = 1.0
+_REDRAW_SECONDS = 0.1
 _ABSENT = frozenset({"unknown_tree", "missing_blobs"})
 
 
@@ -57,6 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--directory", default="", metavar="DIR", help="where Cargo.toml is within PATH")
     add("--project", metavar="NAME", help="whose build this is (default: the workspace's name)")
     add("--lineage", metavar="NAME", help="a line of builds of the project, such as a branch (default: main)")
+    add("--any-size", action="store_true", help="send PATH however large it is; the daemon may still refuse it")
     add("--check", metavar="COMMAND", help="run this in the image before it is published")
     add("--no-cache", action="store_const", const="nothing", dest="reuse", help="reuse nothing; the result is kept")
 
@@ -87,7 +91,9 @@ class Source:
         root = os.path.realpath(options.path)
         stamps = Stamps(place_of(root, console.environment), time.time_ns())
         self._console = console
-        self._worktree = Worktree(root, stamps)
+        bounds = no_bounds() if options.any_size else Bounds()
+        self._worktree = Worktree(root, stamps, bounds, _Reading(console).tell)
+        console.clear()
         tree = str(self._worktree.tree.digest)
         self.request: Json = {"tree": tree, "images": images_of(options.binaries, options.tags)}
         for name in ("directory", "toolchain", "profile", "default_features", "link", "project", "lineage", "reuse"):
@@ -113,6 +119,28 @@ class Source:
 
         upload(client, self._worktree, self._console)
         return call()
+
+
+class _Reading:
+    """Says that files are read, once that takes long enough to wonder."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._next = time.monotonic() + _PATIENCE_SECONDS
+        self._said = False
+
+    def tell(self, number: int) -> None:
+        """One more file is about to be read."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _REDRAW_SECONDS
+        text = f"{count(number, 'file')} so far"
+        if self._said:
+            self._console.bar(status("Reading", text))
+        else:
+            self._console.say("Reading", text)
+        self._said = True
 
 
 def _words(command: str) -> list[str]:

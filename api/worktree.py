@@ -10,8 +10,9 @@ and what no tree may hold is refused in the archive reader's own words before an
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from api.bounds import Bounds
 from api.stamps import Stamps, stamp_of
 from cache.archive_errors import Rule, shown, unsafe
 from cache.digest import Digest
@@ -54,10 +55,23 @@ def changed(path: str) -> FileChanged:
 
 
 class Worktree:
-    """A directory to build, walked and read when it is made; raises the classes above and `UnsafeEntry`."""
+    """A directory to build, walked and read when it is made.
 
-    def __init__(self, root: str, stamps: Stamps) -> None:
+    Raises the classes above, `UnsafeEntry`, and `UploadTooLarge` before what is beyond the bounds is read.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        stamps: Stamps,
+        bounds: Bounds | None = None,
+        reading: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """`reading` is told of each file that is read, and which one it is, counted from 1."""
         self._root = root
+        self._bounds = bounds or Bounds()
+        self._reading = reading
+        self._reads = 0
         self._stamps = stamps
         self._places: dict[str, str] = {}
         if not os.path.isdir(root):
@@ -99,6 +113,7 @@ class Worktree:
                 yield inside
         path = above[:-1]
         if empty and above and not self._rules.ignored(path):
+            self._bounds.add(path + "/", 0)
             yield TreeEntry(path, EntryKind.DIRECTORY)
 
     def _entry(self, above: str, entry: os.DirEntry[str]) -> Iterator[TreeEntry]:
@@ -112,6 +127,7 @@ class Worktree:
             linked = entry.is_symlink()
             if never_part(path, EntryKind.SYMLINK if linked else EntryKind.FILE) or self._rules.ignored(path):
                 return
+            self._bounds.add(path, 0 if linked else status.st_size)
             if linked:
                 yield TreeEntry(path, EntryKind.SYMLINK, target=_nfc(os.readlink(entry.path), path))
             else:
@@ -132,6 +148,8 @@ class Worktree:
         stamp = stamp_of(status)
         digest = self._stamps.known(path, stamp)
         if digest is None:
+            self._reads += 1
+            self._reading(self._reads)
             digest = _read(path, place)
             if stamp_of(os.stat(place, follow_symlinks=False)) != stamp:
                 raise changed(path)

@@ -251,6 +251,9 @@ class _Handler(BaseHTTPRequestHandler):
             case "GET", ["builds", build, "image"]:
                 self._build(build)
                 self._image()
+            case "GET", ["builds", build, "symbols" | "lockfile"]:
+                self._build(build)
+                self._image()
             case "GET", ["builds", build, "contents"]:
                 self._build(build)
                 entry = {

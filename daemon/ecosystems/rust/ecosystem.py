@@ -119,10 +119,12 @@ def _selection(workspace: Workspace, settings: ProjectSettings, request: BuildRe
     )
 
 
+_MADE_LOCK = (
+    "There is no Cargo.lock: one was made and is kept for this project's next builds; "
+    "`bloomery lockfile BUILD -o Cargo.lock` gets it, to be committed."
+)
+
+
 def _notes(workspace: Workspace, source: Source) -> tuple[str, ...]:
-    made = (
-        ("There is no Cargo.lock: one was made and is kept for this project's next builds; download it to keep it.",)
-        if source.lock is not None
-        else ()
-    )
+    made = (_MADE_LOCK,) if source.lock is not None else ()
     return (*workspace.notes, *made)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from api import source
+from api.bounds import Bounds
 from api.client import Client
 from api.console import Console, Style
 from api.uploading import upload
@@ -368,6 +370,8 @@ def test_no_daemon_says_how_to_start_one(cli: Cli, project: Path):
     assert ran.code == 3
     assert "bloomery serve" in ran.err
     assert "BLOOMERY_URL" in ran.err
+    assert f":{free}: Connection refused\n" in ran.err
+    assert "Errno" not in ran.err
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:7878", "ftp://host", "http://", "http://host:port"])
@@ -491,3 +495,24 @@ def test_process_prints_only_the_reference_and_no_colours_into_a_pipe(process: S
     assert out == "shop/users\n"
     assert "Finished" in err
     assert "\x1b" not in err
+
+
+def test_reading_that_takes_long_is_said(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch):
+    assert "Reading" not in cli("build", project).err
+
+    monkeypatch.setattr(source, "_PATIENCE_SECONDS", 0.0)
+    (project / "src/main.rs").write_text("fn main() { }\n")
+
+    assert "Reading 1 file so far" in cli("build", project).err
+
+
+def test_a_directory_that_is_too_large_is_refused_before_anything_is_sent(
+    cli: Cli, daemon: FakeDaemon, project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(source, "Bounds", lambda: Bounds(entries=1))
+
+    ran = cli("build", project)
+
+    assert (ran.code, daemon.requests) == (3, [])
+    assert "(upload_too_large)" in ran.err
+    assert cli("build", project, "--any-size").code == 0

@@ -37,7 +37,7 @@ def test_unknown_verb_lists_those_that_are(cli: Cli):
     assert "build, explain" in ran.err
 
 
-@pytest.mark.parametrize("verb", ["build", "explain", "logs", "ls", "show", "cancel", "image"])
+@pytest.mark.parametrize("verb", ["build", "explain", "logs", "ls", "show", "cancel", "image", "lockfile"])
 def test_each_verb_has_help(cli: Cli, capsys: pytest.CaptureFixture[str], verb: str):
     assert cli(verb, "--help").code == 0
     assert import_module(f"api.commands.{verb}").SUMMARY.partition(";")[0] == VERBS[verb].partition(";")[0]
@@ -251,6 +251,43 @@ def test_image_that_is_cut_off_leaves_no_file(cli: Cli, built: FakeDaemon, tmp_p
 
     assert ran.code == 3
     assert not list(tmp_path.glob("*users.tar*"))
+
+
+def test_symbols_are_written_under_the_name_that_the_binary_asks_for(
+    cli: Cli, built: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    built.archive = b"\x7fELF, surely so"
+    monkeypatch.chdir(tmp_path)
+
+    assert cli("image", "symbols", "b1").code == 0
+    assert (tmp_path / "users.debug").read_bytes() == built.archive
+    assert cli("image", "symbols", "b1", "-o", tmp_path / "other").code == 0
+    assert (tmp_path / "other").read_bytes() == built.archive
+
+
+# --- lockfile
+
+
+def test_a_made_lock_is_printed_or_written(cli: Cli, built: FakeDaemon, tmp_path: Path):
+    built.archive = b"version = 4\n\n[[package]]\n"
+
+    assert cli("lockfile", "b1").out == "version = 4\n\n[[package]]\n"
+    ran = cli("lockfile", "b1", "-o", tmp_path / "Cargo.lock")
+    assert (ran.code, ran.out) == (0, "")
+    assert (tmp_path / "Cargo.lock").read_bytes() == built.archive
+
+
+def test_a_lock_that_was_not_made_leaves_what_is_there(cli: Cli, built: FakeDaemon, tmp_path: Path):
+    (tmp_path / "Cargo.lock").write_text("mine")
+    built.refuse = Refusal("not_ready", "the source has a lock of its own")
+
+    ran = cli("lockfile", "b1", "-o", tmp_path / "Cargo.lock")
+
+    assert (ran.code, "a lock of its own" in ran.err) == (2, True)
+    assert (tmp_path / "Cargo.lock").read_text() == "mine"
+
+
+# --- image
 
 
 def test_image_contents_lists_each_file_and_its_reason(cli: Cli, built: FakeDaemon):

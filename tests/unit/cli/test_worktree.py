@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from api import worktree as module
+from api.bounds import Bounds, no_bounds
 from api.stamps import Stamps, place_of
 from api.worktree import FileChanged, NotADirectory, UnreadableFile, Worktree
-from cache.archive_errors import BadIgnoreFile, UnsafeEntry
+from cache.archive_errors import BadIgnoreFile, UnsafeEntry, UploadTooLarge
+from cache.archive_limits import ArchiveLimits
 from cache.digest import Digest
 from cache.ignore import CACHE_SIGNATURE
 from cache.tree import EntryKind, TreeEntry
@@ -326,3 +328,63 @@ def test_memory_is_kept_where_the_user_keeps_caches(environment: dict[str, str],
 
 def test_without_a_home_nothing_is_remembered():
     assert place_of("/a", {}) is None
+
+
+# --- what is too much
+
+
+@pytest.mark.parametrize(
+    ("bounds", "limit"), [(Bounds(entries=4), "entries"), (Bounds(expanded=30), "expanded")], ids=["entries", "bytes"]
+)
+def test_more_than_the_bounds_is_refused_with_what_weighs_most(
+    tmp_path: Path, reads: list[str], bounds: Bounds, limit: str
+):
+    put(tmp_path, "Cargo.toml", *(f"data/{number}" for number in range(9)))
+
+    with pytest.raises(UploadTooLarge, match=r"`data/`.*\.dockerignore.*--any-size") as caught:
+        Worktree(str(tmp_path), Stamps(None, LATER), bounds)
+
+    assert caught.value.evidence["limit"] == limit
+    assert len(reads) < 9
+
+
+def test_a_file_beyond_the_bounds_is_not_read(tmp_path: Path, reads: list[str]):
+    put(tmp_path, "huge")
+
+    with pytest.raises(UploadTooLarge):
+        Worktree(str(tmp_path), Stamps(None, LATER), Bounds(expanded=3))
+
+    assert reads == []
+
+
+def test_what_is_ignored_does_not_count(tmp_path: Path):
+    put(tmp_path, "Cargo.toml", *(f"data/{number}" for number in range(9)))
+    (tmp_path / ".dockerignore").write_text("data\n")
+
+    assert Worktree(str(tmp_path), Stamps(None, LATER), Bounds(entries=2)).tree
+
+
+def test_the_bounds_are_those_that_a_daemon_has_by_default(tmp_path: Path):
+    limits = ArchiveLimits()
+    bounds = Bounds()
+    bounds.add("a", limits.expanded)
+    for number in range(limits.entries - 1):
+        bounds.add(f"b/{number}", 0)
+    with pytest.raises(UploadTooLarge, match="20,000 files"):
+        bounds.add("c", 0)
+    with pytest.raises(UploadTooLarge, match="512 MiB"):
+        Bounds().add("a", limits.expanded + 1)
+
+
+def test_without_bounds_anything_is_admitted():
+    bounds = no_bounds()
+    bounds.add("a", 1 << 50)
+
+
+def test_each_file_that_is_read_is_told_of(tmp_path: Path):
+    put(tmp_path, "a", "b")
+    told: list[int] = []
+
+    Worktree(str(tmp_path), Stamps(None, LATER), reading=told.append)
+
+    assert told == [1, 2]
