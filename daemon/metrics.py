@@ -36,6 +36,17 @@ class Door(StrEnum):
     """A listing, and the blobs that were missing."""
 
 
+class Ending(StrEnum):
+    """How a build ended; a failure is told apart by its blame."""
+
+    SUCCEEDED = "succeeded"
+    SOURCE = "source"
+    REQUEST = "request"
+    LIMIT = "limit"
+    INFRASTRUCTURE = "infrastructure"
+    CANCELLED = "cancelled"
+
+
 class CacheAnswer(StrEnum):
     """What the dependency cache said to a build that asked it."""
 
@@ -105,7 +116,7 @@ class Metrics:
         """A build came to its final state: how long it took, and what it reused."""
         outcome, seconds = build.outcome, (build.finished_at or 0.0) - (build.started_at or build.finished_at or 0.0)
         reuse = str(outcome.reuse.rung) if outcome else "unknown"
-        values = [outcome.ecosystem if outcome else "unknown", reuse, str(build.state)]
+        values = [outcome.ecosystem if outcome else "unknown", reuse, str(_ending(build))]
         if self._project_label is ProjectLabel.SHOWN:
             values.append(self._project(outcome.project if outcome else build.request.project or ""))
         self._build.labels(*values).observe(max(0.0, seconds))
@@ -154,3 +165,9 @@ class Metrics:
 
     def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
         return Counter(f"bloomery_{name}_total", text, labels, registry=self._registry)
+
+
+def _ending(build: Build) -> Ending:
+    if build.state is BuildState.FAILED:
+        return Ending(build.failure.blame) if build.failure else Ending.INFRASTRUCTURE
+    return Ending(build.state)

@@ -46,7 +46,7 @@ def test_builds_are_counted_by_what_they_reused_and_how_they_ended(
         '{ecosystem="rust",outcome="succeeded",reuse="none"}': 1,
         '{ecosystem="rust",outcome="succeeded",reuse="layer"}': 1,
         '{ecosystem="rust",outcome="succeeded",reuse="result"}': 1,
-        '{ecosystem="unknown",outcome="failed",reuse="unknown"}': 1,
+        '{ecosystem="unknown",outcome="source",reuse="unknown"}': 1,
     }
 
 

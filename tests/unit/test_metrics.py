@@ -1,13 +1,15 @@
 """The metrics: promtool finds no fault, labels are bounded, buckets go from 10 ms to an hour."""
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from cache.errors import Blame
 from cache.reuse import Refusal, ReuseReport, Rung, WhyNot
-from daemon.builds import Build, BuildRequest, BuildState, BuiltImage, Outcome, StageName
+from daemon.builds import Build, BuildFailure, BuildRequest, BuildState, BuiltImage, Outcome, StageName
 from daemon.metrics import PROJECTS, CacheKind, Door, Metrics, ProjectLabel
 
 
@@ -139,6 +141,15 @@ def test_a_build_without_an_outcome_or_a_start_counts_too(registry: CollectorReg
     labels = {"ecosystem": "unknown", "reuse": "unknown", "outcome": "cancelled"}
     assert registry.get_sample_value("bloomery_build_duration_seconds_count", labels) == 1
     assert registry.get_sample_value("bloomery_build_duration_seconds_sum", labels) == 0
+
+
+@pytest.mark.parametrize("blame", list(Blame))
+def test_a_failed_build_counts_by_whose_failure_it_is(registry: CollectorRegistry, blame: Blame):
+    failure = BuildFailure(kind="k", title="t", detail="d", blame=blame)
+    Metrics(registry).build_ended(replace(build(BuildState.FAILED), failure=failure))
+
+    labels = {"ecosystem": "unknown", "reuse": "unknown", "outcome": str(blame)}
+    assert registry.get_sample_value("bloomery_build_duration_seconds_count", labels) == 1
 
 
 def test_moves_between_states_add_up(registry: CollectorRegistry):
