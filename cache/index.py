@@ -22,7 +22,10 @@ _key = msgspec.json.Decoder(Key).decode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerRecord:
-    """A dependency layer: a committed image, and what it cost to cook in seconds; `size` in bytes."""
+    """A dependency layer: a committed image, and what it cost to cook in seconds.
+
+    `size` is the bytes that it adds to the toolchain image under it.
+    """
 
     key: Key
     scope: str
@@ -103,7 +106,7 @@ class Index(Shelf):
         return frozenset(row[0] for row in rows)
 
     async def layer_bytes(self) -> int:
-        """The sizes of all layers, added up; they share the toolchain image, so this is more than the disk's."""
+        """What all layers add to the toolchain images that they stand on."""
         sql = "SELECT COALESCE(SUM(size), 0) FROM layers"
         total: int = (await self._database.read(lambda tables: tables.execute(sql).fetchone()))[0]
         return total

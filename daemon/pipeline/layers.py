@@ -100,7 +100,7 @@ class Layers:
         """Put a layer on record in place of an older one of its key; an image that is on no record is removed."""
         try:
             older = await self._record(project, request)
-            image = await self._images.inspect(cooked.image_id)
+            size = await self._added(cooked.image_id, project.plan.toolchain.facts.image_id)
             await self._records.record_layer(
                 LayerRecord(
                     key=project.plan.exact,
@@ -109,7 +109,7 @@ class Layers:
                     image_id=cooked.image_id,
                     reference=cooked.reference,
                     seconds=seconds,
-                    size=image.size if image else 0,
+                    size=size,
                     created_at=time.time(),
                     private=project.plan.private,
                     cook=msgspec.json.encode({"packages": cooked.packages}),
@@ -120,6 +120,11 @@ class Layers:
             raise
         if older and older.image_id != cooked.image_id:
             await self._discard(older.image_id, older.key.digest)
+
+    async def _added(self, image_id: str, toolchain: str) -> int:
+        """Bytes that a layer's image has beyond the toolchain image that it stands on and shares."""
+        image, below = await self._images.inspect(image_id), await self._images.inspect(toolchain)
+        return max(0, image.size - (below.size if below else 0)) if image else 0
 
     async def _record(self, project: Project, request: BuildRequest) -> LayerRecord | None:
         return await self._records.layer(project.plan.exact.digest, request.scope, project.plan.project)

@@ -5,7 +5,7 @@ import pytest
 from cache.digest import Digest
 from cache.reuse import Rung, WhyNot
 from daemon.builds import Reuse, StageName
-from tests.fakes.engine import Exit, Step
+from tests.fakes.engine import Exit, Step, file
 from tests.fakes.progress import Heard
 from tests.fakes.rust_projects import SIMPLE, stable
 from tests.fakes.workshop import Workshop
@@ -223,6 +223,7 @@ async def test_explain_tells_the_recorded_cost_of_what_is_reused(shop: Workshop)
 
 
 async def test_a_layer_counts_with_what_it_adds_to_its_toolchain(shop: Workshop):
+    shop.engine.stored[shop.toolchain.facts.image_id].files["/usr/bin/cc"] = file(bytes(1000))
     await shop.build()
 
     (layer,) = await shop.layers()
@@ -230,5 +231,5 @@ async def test_a_layer_counts_with_what_it_adds_to_its_toolchain(shop: Workshop)
     toolchain = await shop.engine.images.inspect(shop.toolchain.facts.image_id)
     assert image is not None
     assert toolchain is not None
-    assert 0 < toolchain.size < image.size
+    assert 1000 <= toolchain.size < image.size
     assert await shop.store.layer_bytes() == image.size - toolchain.size
