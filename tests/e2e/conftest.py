@@ -21,17 +21,24 @@ format = "text"
 
 
 @pytest.fixture(scope="session")
-def service_at(toolchain_facts: tuple[str, bytes], leftovers: Leftovers) -> Callable[[Path, str], Service]:
-    """Makes services whose state directories know the toolchain already."""
+def prepare(toolchain_facts: tuple[str, bytes]) -> Callable[[Path], None]:
+    """Makes a state directory that knows the toolchain image, which takes each new one seconds to probe."""
 
-    async def prepare(state: Path) -> None:
+    async def known(state: Path) -> None:
         store = await Store.open(state)
         await store.record_toolchain_facts(*toolchain_facts)
         await store.close()
 
+    return lambda state: asyncio.run(known(state))
+
+
+@pytest.fixture(scope="session")
+def service_at(prepare: Callable[[Path], None], leftovers: Leftovers) -> Callable[[Path, str], Service]:
+    """Makes services in a place, with settings beside those of all."""
+
     def make(place: Path, more: str) -> Service:
         service = Service(place, SETTINGS + more)
-        asyncio.run(prepare(service.state))
+        prepare(service.state)
         leftovers.instances.add(service.instance)
         return service
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ import pytest
 
 from daemon.engine.docker import DockerEngine
 from daemon.pipeline.sandboxes import INSTANCE_LABEL
+from tests.conftest import TOOLCHAIN
 from tests.fakes.api import tar_of
 
 pytestmark = pytest.mark.engine
@@ -117,9 +118,12 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
 
 
 @pytest.fixture
-def bloomery(tmp_path: Path) -> Iterator[Bloomery]:
+def bloomery(tmp_path: Path, prepare: Callable[[Path], None]) -> Iterator[Bloomery]:
     state, log = tmp_path / "state", tmp_path / "log"
-    (tmp_path / "config.toml").write_text('[network]\nmode = "host"\n[builds]\nbackoff = "10 ms"\n')
+    prepare(state)
+    (tmp_path / "config.toml").write_text(
+        f'[toolchains.images]\nstable = "{TOOLCHAIN}"\n[network]\nmode = "host"\n[builds]\nbackoff = "10 ms"\n'
+    )
     command = (sys.executable, "-m", "api", "serve", "--listen", "127.0.0.1:0")
     with log.open("wb") as told:
         process = subprocess.Popen(
