@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 
 from api.cli import command
-from api.console import Console
-from api.exits import Exit
+from api.client.console import Console
+from api.client.exits import Exit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
-from api.console import Console
-from api.exits import FAILED_BY_BLAME, Exit
-from api.render import problem
+from api.client.console import Console
+from api.client.exits import FAILED_BY_BLAME, Exit
+from api.client.render import problem
 from cache.errors import Failure
 
 VERBS = {

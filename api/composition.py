@@ -14,18 +14,18 @@ from typing import Protocol
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from api.app import make_app
-from api.bodies import BodyLimits
-from api.endpoint import Endpoint
-from api.guard import Guard
-from api.handlers.artifacts import ArtifactHandlers
-from api.handlers.builds import BuildHandlers
-from api.handlers.events import EventHandlers
-from api.handlers.explain import ExplainHandlers
-from api.handlers.system import SystemHandlers
-from api.handlers.trees import TreeHandlers
-from api.openapi import describe
-from api.readiness import Check, Readiness, disk, remembered
+from api.http.app import make_app
+from api.http.bodies import BodyLimits
+from api.http.endpoint import Endpoint
+from api.http.guard import Guard
+from api.http.handlers.artifacts import ArtifactHandlers
+from api.http.handlers.builds import BuildHandlers
+from api.http.handlers.events import EventHandlers
+from api.http.handlers.explain import ExplainHandlers
+from api.http.handlers.system import SystemHandlers
+from api.http.handlers.trees import TreeHandlers
+from api.http.openapi import describe
+from api.http.readiness import Check, Readiness, disk, remembered
 from cache.digest import Digest
 from cache.manifests.rust import errors as rust_errors
 from cache.store import Store

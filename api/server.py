@@ -15,9 +15,9 @@ import structlog
 from aiohttp import web
 
 from api.composition import Daemon, Means, clear_scratch, compose, own_version, state_dir
-from api.connections import Runner
+from api.http.connections import Runner
+from api.http.readiness import Lifecycle
 from api.logs import configure
-from api.readiness import Lifecycle
 from cache.errors import Blame, Failure
 from cache.store import Store
 from daemon.config import Config

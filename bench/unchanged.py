@@ -18,7 +18,7 @@ BAR = 150.0
 FILES = 700
 TAG, THEIR_TAG = "bloomery-bench/unchanged:ours", "bloomery-bench/unchanged:buildkit"
 _OLD_ENOUGH = 2.5
-"""Seconds after which files that are not written to any more count as known (see `api/stamps.py`)."""
+"""Seconds after which files that are not written to any more count as known (see `api/client/stamps.py`)."""
 
 
 def main() -> int:

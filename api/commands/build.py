@@ -4,12 +4,12 @@ import argparse
 import json
 import os
 
-from api.client import Client
-from api.console import Console
-from api.exits import FAILED_BY_BLAME, Exit
-from api.following import Teller, rendered
-from api.render import Json, problem, references, report
-from api.source import Source, add_options
+from api.client.client import Client
+from api.client.console import Console
+from api.client.exits import FAILED_BY_BLAME, Exit
+from api.client.following import Teller, rendered
+from api.client.render import Json, problem, references, report
+from api.client.source import Source, add_options
 
 SUMMARY = "build a source tree to a runtime image"
 EXAMPLES = """\

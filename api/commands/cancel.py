@@ -2,9 +2,9 @@
 
 import argparse
 
-from api.client import Client
-from api.console import Console
-from api.exits import Exit
+from api.client.client import Client
+from api.client.console import Console
+from api.client.exits import Exit
 
 SUMMARY = "end a build; its record stays"
 EXAMPLES = ""

@@ -3,11 +3,11 @@
 import argparse
 import json
 
-from api.client import Client
-from api.console import Console
-from api.exits import Exit
-from api.render import explanation
-from api.source import Source, add_options
+from api.client.client import Client
+from api.client.console import Console
+from api.client.exits import Exit
+from api.client.render import explanation
+from api.client.source import Source, add_options
 
 SUMMARY = "what a build would reuse, and why not more"
 EXAMPLES = """\

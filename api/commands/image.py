@@ -4,11 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from api.client import Client
-from api.console import Console
-from api.exits import Exit
-from api.render import Json, size, table
-from api.saving import save
+from api.client.client import Client
+from api.client.console import Console
+from api.client.exits import Exit
+from api.client.render import Json, size, table
+from api.client.saving import save
 
 SUMMARY = "a build's image: save it, list what it holds, get its debug symbols"
 EXAMPLES = """\

@@ -2,10 +2,10 @@
 
 import argparse
 
-from api.client import Client
-from api.console import Console
-from api.exits import Exit
-from api.saving import save
+from api.client.client import Client
+from api.client.console import Console
+from api.client.exits import Exit
+from api.client.saving import save
 
 SUMMARY = "the Cargo.lock that a build made; commit it to keep it"
 EXAMPLES = """\

@@ -3,12 +3,12 @@
 import argparse
 from collections.abc import Iterable
 
-from api.client import Client
-from api.console import Console, Style
-from api.exits import FAILED_BY_BLAME, Exit
-from api.following import log_text
-from api.render import only_colours, without_ansi
-from api.sse import ServerSentEvent
+from api.client.client import Client
+from api.client.console import Console, Style
+from api.client.exits import FAILED_BY_BLAME, Exit
+from api.client.following import log_text
+from api.client.render import only_colours, without_ansi
+from api.client.sse import ServerSentEvent
 
 SUMMARY = "what a build printed"
 EXAMPLES = """\

@@ -4,10 +4,10 @@ import argparse
 import json
 import time
 
-from api.client import Client
-from api.console import Console
-from api.exits import Exit
-from api.render import Json, age, duration, references, seconds_of, table
+from api.client.client import Client
+from api.client.console import Console
+from api.client.exits import Exit
+from api.client.render import Json, age, duration, references, seconds_of, table
 
 SUMMARY = "builds, newest first"
 EXAMPLES = """\

@@ -3,10 +3,10 @@
 import argparse
 import json
 
-from api.client import Client
-from api.console import Console
-from api.exits import Exit
-from api.render import record
+from api.client.client import Client
+from api.client.console import Console
+from api.client.exits import Exit
+from api.client.render import record
 
 SUMMARY = "one build: stages, reuse report, images, failure"
 EXAMPLES = ""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from api.console import Console
-from api.exits import Exit
+from api.client.console import Console
+from api.client.exits import Exit
 from daemon.config import Config
 from daemon.config_file import read_config
 from daemon.engine.docker import DockerEngine

@@ -14,10 +14,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from api.bodies import BodyLimits
 from api.cli import VERBS, _parsed
-from api.endpoint import Endpoint
-from api.exits import Exit
+from api.client.exits import Exit
+from api.http.bodies import BodyLimits
+from api.http.endpoint import Endpoint
 from cache.archive_limits import ArchiveLimits
 from cache.blobs import BlobStore
 from cache.manifests.rust import settings

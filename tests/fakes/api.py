@@ -12,19 +12,19 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter
 
-from api.app import make_app
-from api.bodies import BodyLimits
-from api.connections import Runner
-from api.endpoint import Endpoint
-from api.guard import Guard
-from api.handlers.artifacts import ArtifactHandlers
-from api.handlers.builds import BuildHandlers
-from api.handlers.events import EventHandlers
-from api.handlers.explain import ExplainHandlers
-from api.handlers.system import SystemHandlers
-from api.handlers.trees import TreeHandlers
-from api.openapi import describe
-from api.readiness import Lifecycle, Readiness
+from api.http.app import make_app
+from api.http.bodies import BodyLimits
+from api.http.connections import Runner
+from api.http.endpoint import Endpoint
+from api.http.guard import Guard
+from api.http.handlers.artifacts import ArtifactHandlers
+from api.http.handlers.builds import BuildHandlers
+from api.http.handlers.events import EventHandlers
+from api.http.handlers.explain import ExplainHandlers
+from api.http.handlers.system import SystemHandlers
+from api.http.handlers.trees import TreeHandlers
+from api.http.openapi import describe
+from api.http.readiness import Lifecycle, Readiness
 from cache.archive_limits import ArchiveLimits
 from cache.blobs import BlobStore
 from cache.digest import Digest

@@ -5,7 +5,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from api.bodies import BodyLimits
+from api.http.bodies import BodyLimits
 from cache.archive_limits import ArchiveLimits
 from cache.blobs import BlobStore
 from tests.fakes.api import Daemon, MakeDaemon, running

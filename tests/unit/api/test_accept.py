@@ -1,7 +1,7 @@
 import pytest
 
-from api.accept import choose
 from api.errors import NotAcceptable
+from api.http.accept import choose
 
 OFFERED = ("text/plain", "text/event-stream", "application/x-ndjson")
 

@@ -5,7 +5,7 @@ from dataclasses import fields
 import aiohttp
 import pytest
 
-from api.schemas import BuildBody, ImageBody, ImageSettingsBody, RevisionBody
+from api.http.schemas import BuildBody, ImageBody, ImageSettingsBody, RevisionBody
 from cache.digest import Digest
 from daemon.builds import BuildRequest, BuildState, ImageRequest, ImageSettings, Link, Reuse, Revision
 from daemon.errors import Draining, QueueFull

@@ -55,6 +55,7 @@ async def test_another_scope_s_build_is_answered_as_one_that_never_was(
         hidden = await answer.json()
     assert (answer.status, hidden["kind"]) == (404, "unknown_build")
     assert hidden["evidence"] == {"build": build}
+    assert "`bloomery ls`" in hidden["detail"]
 
 
 async def test_another_scope_s_build_is_not_cancelled(daemon: Daemon, client: aiohttp.ClientSession):

@@ -5,7 +5,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from api.readiness import Lifecycle, Readiness, disk, remembered
+from api.http.readiness import Lifecycle, Readiness, disk, remembered
 from cache.errors import NoSpace
 from daemon.errors import EngineUnavailable
 from tests.fakes.api import Daemon, MakeDaemon, running

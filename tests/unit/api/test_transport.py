@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 import structlog
 
-from api.bodies import BodyLimits
+from api.http.bodies import BodyLimits
 from cache.archive_limits import ArchiveLimits
 from daemon.builds import BuildState
 from tests.fakes.api import TREE, Daemon, MakeDaemon, parsed, running, tar_of, until

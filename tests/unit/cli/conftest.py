@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.cli import command
-from api.console import Console, Style
+from api.client.console import Console, Style
 from tests.fakes.daemon import FakeDaemon
 from tests.fakes.terminal import Cli, Ran, Start
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from api.bodies import BodyLimits
+from api.http.bodies import BodyLimits
 from cache.archive_limits import ArchiveLimits
 from cache.blobs import BlobStore
 from cache.digest import Digest

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from api import source
-from api.bounds import Bounds
-from api.client import Client
-from api.console import Console, Style
-from api.uploading import upload
-from api.worktree import Worktree
+from api.client import source
+from api.client.bounds import Bounds
+from api.client.client import Client
+from api.client.console import Console, Style
+from api.client.uploading import upload
+from api.client.worktree import Worktree
 from tests.fakes.daemon import (
     COMPILE_ERROR,
     DIAGNOSTIC,
@@ -142,7 +142,7 @@ def test_file_that_vanishes_under_the_upload_is_named(
         (project / "src/main.rs").unlink()
         upload(client, worktree, console)
 
-    monkeypatch.setattr("api.uploading.upload", late)
+    monkeypatch.setattr("api.client.uploading.upload", late)
 
     ran = cli("build", project)
 
@@ -426,7 +426,7 @@ def test_file_that_changes_under_the_upload_is_named(
         (project / "src/main.rs").write_text("fn mine() {}\n")
         upload(client, worktree, console)
 
-    monkeypatch.setattr("api.uploading.upload", late)
+    monkeypatch.setattr("api.client.uploading.upload", late)
 
     ran = cli("build", project)
 
@@ -441,7 +441,7 @@ def test_file_that_shrinks_under_the_upload_is_named(
         (project / "src/main.rs").write_text("")
         upload(client, worktree, console)
 
-    monkeypatch.setattr("api.uploading.upload", late)
+    monkeypatch.setattr("api.client.uploading.upload", late)
 
     ran = cli("build", project)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.following import cargo_line
-from api.render import age, bar, count, duration, problem, refusals, size, table, without_ansi
+from api.client.following import cargo_line
+from api.client.render import age, bar, count, duration, problem, refusals, size, table, without_ansi
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from api import revision as module
-from api.revision import Revision, read_revision
-from api.stamps import Stamps
+from api.client import revision as module
+from api.client.revision import Revision, read_revision
+from api.client.stamps import Stamps
 
 
 def git(directory: Path, *arguments: str) -> str:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from api.sse import read_events
+from api.client.sse import read_events
 
 
 def wire(number: int, text: str = "x", end: str = "\n") -> bytes:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from api import worktree as module
-from api.bounds import Bounds, no_bounds
-from api.stamps import Stamps, place_of
-from api.worktree import FileChanged, NotADirectory, UnreadableFile, Worktree
+from api.client import worktree as module
+from api.client.bounds import Bounds, no_bounds
+from api.client.stamps import Stamps, place_of
+from api.client.worktree import FileChanged, NotADirectory, UnreadableFile, Worktree
 from cache.archive_errors import BadIgnoreFile, UnsafeEntry, UploadTooLarge
 from cache.archive_limits import ArchiveLimits
 from cache.digest import Digest

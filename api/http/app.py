@@ -1,6 +1,6 @@
 """The aiohttp application: endpoints on their routes, and around every one of them access, problems and a log line.
 
-Nothing else than this module and `api.connections` turns an exception into an answer.
+Nothing else than this module and `api.http.connections` turns an exception into an answer.
 """
 
 import secrets
@@ -11,11 +11,11 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from api.bodies import hold_go_ahead, require_known_expectation
-from api.endpoint import Access, Endpoint
 from api.errors import MalformedRequest, MethodNotAllowed, NoSuchPath
-from api.guard import Guard
-from api.replies import problem_reply
+from api.http.bodies import hold_go_ahead, require_known_expectation
+from api.http.endpoint import Access, Endpoint
+from api.http.guard import Guard
+from api.http.replies import problem_reply
 from cache.errors import Blame, Failure
 
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})

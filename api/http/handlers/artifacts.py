@@ -9,12 +9,12 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from api.bodies import query
-from api.endpoint import Endpoint, JsonForm, Reply, StreamForm
 from api.errors import InvalidRequest
-from api.guard import Records, visible_build
-from api.replies import json_reply, stream_reply
-from api.schemas import ContentsAnswer, ImageQuery
+from api.http.bodies import query
+from api.http.endpoint import Endpoint, JsonForm, Reply, StreamForm
+from api.http.guard import Records, visible_build
+from api.http.replies import json_reply, stream_reply
+from api.http.schemas import ContentsAnswer, ImageQuery
 from daemon.builds import Build, BuildState, BuiltImage, ContentEntry
 from daemon.errors import EngineUnavailable, NotReady, UnknownBuild
 

@@ -10,10 +10,10 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from io import RawIOBase
 from typing import BinaryIO, cast
 
-from api.client import Client
-from api.console import Console
-from api.render import Json, bar, count, size
-from api.worktree import UnreadableFile, Worktree, changed
+from api.client.client import Client
+from api.client.console import Console
+from api.client.render import Json, bar, count, size
+from api.client.worktree import UnreadableFile, Worktree, changed
 from cache.archive_errors import shown
 from cache.errors import Blame, Failure
 from cache.tree import EntryKind, TreeEntry

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, Self
 from urllib.parse import quote, urlencode, urlsplit
 
+from api.client.sse import ServerSentEvent, read_events
 from api.problems import failure_from
-from api.sse import ServerSentEvent, read_events
 from cache.errors import Blame, Failure
 
 Json = dict[str, Any]

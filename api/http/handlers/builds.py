@@ -8,8 +8,6 @@ from typing import Protocol
 
 from aiohttp import web
 
-from api.bodies import BodyLimits, document, query, require_media_type, stream
-from api.endpoint import Endpoint, HeaderParameter, JsonForm, Reply, StreamForm
 from api.errors import (
     BodyCut,
     ForeignScope,
@@ -17,9 +15,11 @@ from api.errors import (
     MalformedJson,
     UnsupportedMediaType,
 )
-from api.guard import scope_of, sees, visible_build
-from api.replies import json_reply
-from api.schemas import BuildBody, BuildPage, BuildQuery, PageQuery
+from api.http.bodies import BodyLimits, document, query, require_media_type, stream
+from api.http.endpoint import Endpoint, HeaderParameter, JsonForm, Reply, StreamForm
+from api.http.guard import scope_of, sees, visible_build
+from api.http.replies import json_reply
+from api.http.schemas import BuildBody, BuildPage, BuildQuery, PageQuery
 from cache.archive_errors import BadArchive, BadIgnoreFile, UnsafeEntry, UploadTooLarge, UploadTooSlow
 from cache.errors import NoSpace
 from cache.tree import SourceTree

@@ -1,8 +1,8 @@
 """Shows a build's events to a person as they come, in cargo's manner: its lines, its messages, and one live line."""
 
-from api.console import Console
-from api.render import bar, status
-from api.sse import ServerSentEvent
+from api.client.console import Console
+from api.client.render import bar, status
+from api.client.sse import ServerSentEvent
 
 _VERBS = {"fetch": ("Fetching", "dependencies"), "cook": ("Cooking", "dependencies from stub sources")}
 """The stages whose beginning is worth a line; the others show in the live line."""

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from api.console import Console
-from api.render import size, status
+from api.client.console import Console
+from api.client.render import size, status
 from cache.errors import Blame, Failure
 
 

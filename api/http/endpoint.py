@@ -1,7 +1,7 @@
 """An endpoint as a value: what the router serves and what the OpenAPI document says are made of the same tuple.
 
-Each module in `api.handlers` has one class whose `endpoints()` returns these; `api.app` routes them, `api.openapi`
-describes them.
+Each module in `api.http.handlers` has one class whose `endpoints()` returns these; `api.http.app` routes them,
+`api.http.openapi` describes them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -1,6 +1,6 @@
 """How values look to people: durations, sizes, tables, problems and the report after a build. Pure functions.
 
-Lines may carry ANSI colours; `api.console` strips them where they can't be shown. A build is the API's JSON, as
+Lines may carry ANSI colours; `api.client.console` strips them where they can't be shown. A build is the API's JSON, as
 `daemon.builds` declares it.
 """
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from api.reasons import refusals
+from api.client.reasons import refusals
 
 Json = dict[str, Any]
 """A JSON object of the API."""

@@ -4,12 +4,12 @@ from typing import Protocol
 
 from aiohttp import web
 
-from api.bodies import BodyLimits, document
-from api.endpoint import Endpoint, JsonForm, Reply
 from api.errors import BodyCut, ForeignScope, InvalidRequest, MalformedJson, UnsupportedMediaType
-from api.guard import scope_of
-from api.replies import json_reply
-from api.schemas import BuildBody
+from api.http.bodies import BodyLimits, document
+from api.http.endpoint import Endpoint, JsonForm, Reply
+from api.http.guard import scope_of
+from api.http.replies import json_reply
+from api.http.schemas import BuildBody
 from cache.archive_errors import UploadTooLarge, UploadTooSlow
 from cache.errors import Failure
 from daemon.builds import BuildRequest

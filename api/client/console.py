@@ -10,7 +10,7 @@ from enum import Enum
 from io import TextIOWrapper
 from typing import Self, TextIO
 
-from api.render import only_colours, status, without_ansi
+from api.client.render import only_colours, status, without_ansi
 
 _CLEAR = "\r\x1b[K"
 

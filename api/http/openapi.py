@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from api.endpoint import Access, Endpoint, Form, JsonForm, Reply
 from api.errors import MalformedRequest, Unauthorized
+from api.http.endpoint import Access, Endpoint, Form, JsonForm, Reply
+from api.http.schemas import DigestText, Problem
 from api.problems import MEDIA_TYPE, header_names, status_of
-from api.schemas import DigestText, Problem
 from cache.errors import Failure
 
 _REFERENCES = "#/components/schemas/{name}"

@@ -9,7 +9,7 @@ Sources: git's gitrepository-layout(5) and gitglossary(7)
 from pathlib import Path
 from typing import NamedTuple
 
-from api.stamps import Stamps
+from api.client.stamps import Stamps
 
 _HEX = frozenset("0123456789abcdef")
 _NAME_LENGTHS = frozenset({40, 64})

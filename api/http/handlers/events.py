@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from api.accept import choose
-from api.bodies import query
-from api.endpoint import Endpoint, HeaderParameter, JsonForm, Reply, StreamForm
 from api.errors import InvalidRequest, NotAcceptable
-from api.event_forms import FORMS, JSON_LINES, SERVER_SENT, TEXT, EventForm
-from api.guard import Records, visible_build
-from api.schemas import EventsQuery
+from api.http.accept import choose
+from api.http.bodies import query
+from api.http.endpoint import Endpoint, HeaderParameter, JsonForm, Reply, StreamForm
+from api.http.event_forms import FORMS, JSON_LINES, SERVER_SENT, TEXT, EventForm
+from api.http.guard import Records, visible_build
+from api.http.schemas import EventsQuery
 from daemon.errors import UnknownBuild
 from daemon.events import Event
 

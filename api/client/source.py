@@ -9,13 +9,13 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from api.bounds import Bounds, no_bounds
-from api.client import Client
-from api.console import Console
-from api.render import Json, count, status
-from api.revision import read_revision
-from api.stamps import Stamps, place_of
-from api.worktree import Worktree
+from api.client.bounds import Bounds, no_bounds
+from api.client.client import Client
+from api.client.console import Console
+from api.client.render import Json, count, status
+from api.client.revision import read_revision
+from api.client.stamps import Stamps, place_of
+from api.client.worktree import Worktree
 from cache.errors import Blame, Failure
 
 _PATIENCE_SECONDS = 1.0
@@ -115,7 +115,7 @@ class Source:
         except Failure as failure:
             if failure.kind not in _ABSENT:
                 raise
-        from api.uploading import upload  # noqa: PLC0415 - its threads are of no use to an unchanged tree
+        from api.client.uploading import upload  # noqa: PLC0415 - its threads are of no use to an unchanged tree
 
         upload(client, self._worktree, self._console)
         return call()

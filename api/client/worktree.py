@@ -12,8 +12,8 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
-from api.bounds import Bounds
-from api.stamps import Stamps, stamp_of
+from api.client.bounds import Bounds
+from api.client.stamps import Stamps, stamp_of
 from cache.archive_errors import Rule, shown, unsafe
 from cache.digest import Digest
 from cache.errors import Blame, Failure

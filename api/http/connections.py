@@ -9,9 +9,9 @@ import asyncio
 from aiohttp import web
 from aiohttp.http_exceptions import BadStatusLine, HttpProcessingError, LineTooLong
 
-from api.app import unexpected
 from api.errors import MalformedRequest
-from api.replies import problem_reply
+from api.http.app import unexpected
+from api.http.replies import problem_reply
 
 _HEADER_BYTES = 16 << 10
 _IDLE_SECONDS = 75.0

@@ -8,10 +8,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from api.endpoint import Access, Endpoint, JsonForm, Reply, StreamForm
-from api.readiness import Finding
-from api.replies import json_reply
-from api.schemas import CheckAnswer, HealthAnswer, ReadyAnswer, ToolchainAnswer, ToolchainsAnswer
+from api.http.endpoint import Access, Endpoint, JsonForm, Reply, StreamForm
+from api.http.readiness import Finding
+from api.http.replies import json_reply
+from api.http.schemas import CheckAnswer, HealthAnswer, ReadyAnswer, ToolchainAnswer, ToolchainsAnswer
 from daemon.errors import EngineUnavailable
 from daemon.toolchains.toolchain import Toolchain
 

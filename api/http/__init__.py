@@ -1,0 +1,1 @@
+"""The server side: the HTTP API over the daemon's parts."""
