@@ -109,7 +109,11 @@ def _owners(tables: Tables) -> None:
         )
 
 
-STEPS: Steps = (("0001_first", _first), ("0002_owners", _owners))
+def _builds_by_scope(tables: Tables) -> None:
+    tables.table("builds").create_index(["scope", "sequence"])
+
+
+STEPS: Steps = (("0001_first", _first), ("0002_owners", _owners), ("0003_builds_by_scope", _builds_by_scope))
 
 
 def bring_up_to_date(tables: Tables, steps: Steps = STEPS) -> None:

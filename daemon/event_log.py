@@ -15,8 +15,8 @@ import structlog
 
 from cache.errors import Failure
 from cache.history import EventPage, NewEvent
+from daemon.build_records import unknown_build
 from daemon.builds import BuildState
-from daemon.errors import UnknownBuild
 from daemon.events import Event, EventKind
 
 BATCH = 200
@@ -129,7 +129,7 @@ class EventLog:
     async def _page(self, build: str, after: int) -> EventPage:
         page = await self._records.events(build, after, PAGE)
         if page is None:
-            raise UnknownBuild(f"No build has the id {build[:64]!r}: list those there are.", build=build[:64])
+            raise unknown_build(build)
         return page
 
     def _wake_writer(self) -> None:

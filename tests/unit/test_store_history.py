@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database as Tables
 
 from cache.digest import Digest
 from cache.history import BuildChange, BuildRow, EventRow, NewBuild, NewEvent, Verdict
@@ -162,3 +163,16 @@ async def test_pages_can_be_of_a_state_a_project_and_a_scope(store: Store):
     assert [row.id for row in (await store.builds(project="bank")).rows] == ["b2"]
     assert [row.id for row in (await store.builds(scope="theirs")).rows] == ["b3"]
     assert (await store.builds(state="running", project="bank")).rows == ()
+
+
+async def test_a_page_of_one_scope_or_project_is_read_from_an_index(store: Store):
+    def plan(tables: Tables) -> str:
+        sql = "EXPLAIN QUERY PLAN SELECT id FROM builds WHERE {} = 'x' ORDER BY sequence DESC LIMIT 50"
+        return " ".join(
+            str(row) for name in ("scope", "project") for row in tables.execute(sql.format(name)).fetchall()
+        )
+
+    plans = await store._database.read(plan)
+
+    assert plans.count("SEARCH builds USING INDEX") == 2
+    assert "TEMP B-TREE" not in plans
