@@ -25,7 +25,6 @@ from daemon.engine.docker import DockerEngine
 from daemon.network import resolve_network
 from daemon.ownership import SharedSources
 from daemon.pipeline.cook import LAYER_LABEL
-from daemon.pipeline.explain import Explainer
 from daemon.upload import Intake
 from tests.conftest import TOOLCHAIN
 from tests.fakes.crates import CHECKSUMS, Files, archive
@@ -111,10 +110,11 @@ class Workshop:
 
     async def explained(self, files: Files, **request: Any) -> Rung:
         """The rung that a build would stand on."""
-        pipeline: Any = self.daemon.runner._runner
-        explainer = Explainer(plan=pipeline._plan, fetch=pipeline._fetch)
+        plan: Any = self.daemon.runner._runner._plan
         wanted = BuildRequest(tree=str(await self.tree(files)), **request)
-        return (await explainer.explain(wanted)).rung
+        project = await plan.plan(await plan.source(wanted))
+        rung: Rung = (await plan.reusable(project.plan, wanted)).choice.rung
+        return rung
 
     async def ended(self, build: str) -> Built:
         """A build at its end."""
