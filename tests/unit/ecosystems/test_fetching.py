@@ -152,6 +152,16 @@ def test_git_is_taken_only_where_the_lock_names_a_repository(blobs: BlobStore):
     assert with_git.take == (CACHE, INDEX, GIT)
 
 
+def test_what_the_lock_names_is_fetched_and_nothing_else(blobs: BlobStore):
+    """Law 8."""
+    files = {f"service/{path}": text for path, text in SIMPLE.items()}
+
+    step = planned(blobs, files, directory="service").fetching.step(Fetched())
+
+    assert step is not None
+    assert "cd /work/service\ncargo fetch --locked --target x86_64-unknown-linux-gnu\n" in step.step.script
+
+
 def test_a_project_without_dependencies_fetches_nothing(blobs: BlobStore):
     files = {**SIMPLE, "Cargo.toml": crate("app", "0.3.0"), "Cargo.lock": lock(locked("app", "0.3.0", source=""))}
 

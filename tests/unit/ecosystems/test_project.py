@@ -173,6 +173,21 @@ def test_a_package_that_was_cooked_for_real_may_be_fresh(blobs: BlobStore):
     assert planned(blobs, PATCHED).compiled(reader(patched, APP)).binaries == ("app",)
 
 
+def test_a_binary_of_a_package_that_was_cooked_for_real_is_compiled_anew_all_the_same(blobs: BlobStore):
+    """Law 3: its library may come from the layer, what is shipped may not."""
+    files = {
+        **PATCHED,
+        "Cargo.toml": str(PATCHED["Cargo.toml"]) + '[workspace]\nmembers = ["patched"]\n',
+        "patched/src/main.rs": "fn main() {}\n",
+    }
+    project = planned(blobs, files, images=(ImageRequest(binary="serde"),))
+    path, identity = "/target/release/serde", "path+file:///work/patched#serde@1.0.9"
+
+    assert project.compiled(reader(artifact(identity, "bin", path, executable=path))).binaries == ("serde",)
+    with pytest.raises(UntrustworthyLayer, match="already compiled"):
+        project.compiled(reader(artifact(identity, "bin", path, executable=path, fresh=True)))
+
+
 @pytest.mark.parametrize(
     ("request_", "files", "path"),
     [

@@ -81,6 +81,7 @@ async def test_a_build_that_is_cancelled_anywhere_leaves_nothing(shop: Workshop,
         except asyncio.CancelledError:
             cancelled += 1
             assert not await images_that_nothing_names(shop, known, f"app:{at}"), f"cancelled at {at}"
+            assert await shop.layers() <= set(shop.engine.stored), "a record without its image"
         await shop.assert_nothing_is_left()
         if at % 5 == 0:
             shop.compose()

@@ -177,6 +177,7 @@ async def test_two_scopes_share_nothing(shop: Workshop):
     assert {it.why for it in outcome.reuse.refusals} == {WhyNot.FIRST_BUILD}
     assert len(await shop.layers()) == 2
     assert (await shop.build(scope="one")).reuse.rung is Rung.RESULT
+    assert (await shop.build(EDITED, scope="one")).reuse.rung is Rung.LAYER
 
 
 async def test_two_lineages_of_a_project_share_their_layer_and_their_results(shop: Workshop):
