@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from api.cli import VERBS
+from api.client.exits import Exit
 from api.commands import toolchain
-from api.exits import Exit
 from daemon.errors import EngineUnavailable
 from daemon.toolchains.errors import NoHostToolchain
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from api.stamps import Stamps
-from api.worktree import Worktree
+from api.client.stamps import Stamps
+from api.client.worktree import Worktree
 from cache.archive_errors import BadArchive, BadListing, UnsafeEntry, UploadTooLarge, UploadTooSlow
 from cache.archive_limits import ArchiveLimits
 from cache.blobs import BlobStore
