@@ -1,7 +1,7 @@
 """One class per cause of failure, grouped by what the caller should do.
 
-Failures that `cache` can find stand there (`cache.archive`, `cache.manifests.rust`, …); the root and the groups' meaning
-are in `cache.errors`. docs/errors.md lists every kind, and a test holds that.
+Failures that `cache` can find stand there (`cache.archive_errors`, `cache.manifests.rust.errors`, …); the root and the
+groups' meaning are in `cache.errors`. docs/errors.md lists every kind, and a test holds that.
 """
 
 from cache.errors import Blame, Failure

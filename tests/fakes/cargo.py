@@ -22,7 +22,7 @@ STALE = "/target/release/stale"
 
 
 class FakeCargo:
-    """The script of every step. `failures` are exit codes and stderr by step; `lock` is what `generate-lockfile` makes."""
+    """The script of every step. `failures` are exit codes and stderr by step; `lock` is what a made lock holds."""
 
     def __init__(self, program: bytes) -> None:
         self.program = program
