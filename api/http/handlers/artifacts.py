@@ -89,7 +89,7 @@ class ArtifactHandlers:
         listed = ", ".join(names)
         if wanted is None and len(images) != 1:
             raise InvalidRequest(
-                f"this build made several images; name one with ?binary=, of {listed}",
+                f"this build made several images; name one with ?binary= or --bin, of {listed}",
                 path="query.binary",
                 binaries=[*names],
             )
