@@ -3,11 +3,6 @@
 Crate archives need no row: they are blobs named by the lock's checksum.
 """
 
-from collections.abc import Collection, Mapping
-
-import msgspec
-from sqlite_utils import Database as Tables
-
 from cache.database import Shelf
 from cache.digest import Digest
 
@@ -30,30 +25,6 @@ class Fetched(Shelf):
     async def record_made_lock(self, key: Digest, lock: Digest) -> None:
         """Remember it."""
         await self._put("INSERT OR REPLACE INTO made_locks VALUES (?, ?)", str(key), str(lock))
-
-    async def index_entries(self, registry: str, crates: Collection[str]) -> dict[str, Digest]:
-        """The index entries that are kept, by crate; one may be older than the lock wants."""
-        sql = "SELECT crate, digest FROM index_entries WHERE registry = ? AND crate IN (SELECT value FROM json_each(?))"
-        names = msgspec.json.encode(list(crates)).decode()
-        rows = await self._database.read(lambda tables: tables.execute(sql, [registry, names]).fetchall())
-        return {crate: Digest.parse(digest) for crate, digest in rows}
-
-    async def record_index_entries(self, registry: str, entries: Mapping[str, Digest]) -> None:
-        """Keep entries, in place of older ones of the same crates."""
-        rows = [(registry, crate, str(digest)) for crate, digest in entries.items()]
-
-        def work(tables: Tables) -> None:
-            tables.conn.executemany("INSERT OR REPLACE INTO index_entries VALUES (?, ?, ?)", rows)
-
-        await self._database.write(work)
-
-    async def git_checkouts(self, key: str) -> Digest | None:
-        """The blob that holds the checkouts under this key."""
-        return await self._digest("SELECT digest FROM git_checkouts WHERE key = ?", key)
-
-    async def record_git_checkouts(self, key: str, digest: Digest) -> None:
-        """Keep checkouts."""
-        await self._put("INSERT OR REPLACE INTO git_checkouts VALUES (?, ?)", key, str(digest))
 
     async def toolchain_facts(self, image_id: str) -> bytes | None:
         """JSON of what a toolchain image told about itself."""

@@ -64,10 +64,8 @@ def _first(tables: Tables) -> None:
         "scope",
     )
     tables.table("results").create_index(["scope", "project", "lineage", "created_at"])
-    table("index_entries", {"registry": str, "crate": str, "digest": str}, "registry", "crate")
     table("fetched", {"key": str, "listing": str}, "key")
     table("made_locks", {"key": str, "lock": str}, "key")
-    table("git_checkouts", {"key": str, "digest": str}, "key")
     table("toolchain_facts", {"image_id": str, "value": bytes}, "image_id")
     table("libraries", {"image_id": str, "path": str, "value": bytes}, "image_id", "path")
     table("tags", {"tag": str, "sequence": int, "image_id": str, "moved_at": float}, "tag")

@@ -166,22 +166,12 @@ async def test_the_latest_result_is_of_its_lineage(store: Store):
 # --- what was fetched and learned
 
 
-async def test_index_entries_are_kept_by_registry_and_crate(store: Store):
-    await store.record_index_entries("crates-io", {"serde": A, "tokio": A})
-    await store.record_index_entries("crates-io", {"serde": B})
-
-    assert await store.index_entries("crates-io", ["serde", "tokio", "none"]) == {"serde": B, "tokio": A}
-    assert await store.index_entries("other", ["serde"]) == {}
-
-
 async def test_facts_are_kept_by_name(store: Store):
-    await store.record_git_checkouts("repo#1", A)
     await store.record_fetched(A, B)
     await store.record_made_lock(B, A)
     await store.record_toolchain_facts("sha256:t", b'{"rustc": "1.95"}')
     await store.record_library("sha256:t", "/lib/libc.so.6", b"[]")
 
-    assert (await store.git_checkouts("repo#1"), await store.git_checkouts("repo#2")) == (A, None)
     assert (await store.fetched(A), await store.fetched(B)) == (B, None)
     assert (await store.made_lock(B), await store.made_lock(A)) == (A, None)
     assert await store.toolchain_facts("sha256:t") == b'{"rustc": "1.95"}'
