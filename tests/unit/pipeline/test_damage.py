@@ -9,11 +9,12 @@ from cache.digest import Digest
 from cache.reuse import Rung, WhyNot
 from daemon.builds import BuiltImage, Outcome
 from daemon.ecosystems.ecosystem import UntrustworthyLayer
-from daemon.errors import EngineRefused, ImageGone
+from daemon.errors import BadOutput, EngineRefused, ImageGone
+from daemon.tarball import Member
 from tests.fakes.cargo import STALE
 from tests.fakes.engine import Exit, Step, file
 from tests.fakes.progress import Heard
-from tests.fakes.rust_projects import SIMPLE
+from tests.fakes.rust_projects import SIMPLE, crate, lock, locked
 from tests.fakes.workshop import Workshop
 
 EDITED = {**SIMPLE, "src/main.rs": 'fn main() { println!("edited") }\n'}
@@ -297,4 +298,87 @@ async def test_output_that_is_too_large_names_the_setting(shop: Workshop):
         await shop.build()
 
     assert caught.value.kind == "output_too_large"
+    await shop.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("how", ["lost", "changed", "nonsense"])
+async def test_a_list_of_what_was_fetched_that_is_damaged_makes_it_fetched_again(shop: Workshop, how: str):
+    await shop.build()
+    del shop.engine.stored[await the_layer(shop)]
+    project = await shop.plan.plan(await shop.plan.source(await shop.request()))
+    key = project.fetching.key()
+    listing = await shop.store.fetched(key)
+    assert listing is not None
+    if how == "nonsense":
+        bad = shop.store.blobs.put(b'{"files":[{"path":"x","digest":"none","size":1}]}')
+        await shop.store.record_fetched(key, bad)
+    elif how == "lost":
+        shop.store.blobs.remove(listing)
+    else:
+        shop.store.blobs.path(listing).write_bytes(b"{}")
+    shop.ran()
+
+    await shop.build(EDITED)
+
+    assert shop.ran() == ["fetch", "cook", "settle", "compile"]
+
+
+async def test_a_made_lock_that_is_lost_is_made_again(shop: Workshop):
+    unlocked = {path: text for path, text in SIMPLE.items() if path != "Cargo.lock"}
+    first = await shop.build(unlocked)
+    shop.store.blobs.remove(Digest.parse(str(first.lockfile)))
+    shop.ran()
+
+    told = await shop.explain(unlocked)
+    second = await shop.build(unlocked)
+
+    assert told.rung is Rung.NONE
+    assert shop.ran() == ["lock"], "with the same lock the result is the same"
+    assert (second.lockfile, second.reuse.rung) == (first.lockfile, Rung.RESULT)
+
+
+async def test_a_project_whose_crates_are_all_from_git_fetches_no_archive(shop: Workshop):
+    repository = "git+https://git.example.org/x#" + "1" * 40
+    files = {
+        "Cargo.toml": crate("app", "0.3.0", '[dependencies]\nx = { git = "https://git.example.org/x" }\n'),
+        "Cargo.lock": lock(locked("app", "0.3.0", "x", source=""), locked("x", "1.0.0", source=repository)),
+        "src/main.rs": "fn main() {}\n",
+    }
+    shop.cargo.crates = {}
+
+    async def fetches_git(step: Step) -> int | Exit:
+        if step.spec.labels["bloomery.step"] == "fetch":
+            step.write("/cargo/git/db/x/HEAD", b"ref")
+            shop.cargo.ran.append("fetch")
+            return 0
+        if step.spec.labels["bloomery.step"] == "cook" and step.run == 1:
+            assert "/cargo/fetched-0.tar" in step.files
+            assert "tar -C /cargo --no-same-owner -xf /cargo/fetched-0.tar" in step.read("/bloomery/step").decode()
+        return await shop.cargo(step)
+
+    shop.engine.script(fetches_git)
+
+    assert (await shop.build(files)).reuse.rung is Rung.NONE
+    assert shop.ran() == ["fetch", "cook", "settle", "compile"]
+
+
+@pytest.mark.parametrize("left", ["nothing", "a directory", "a link", "one elsewhere"])
+async def test_a_build_that_leaves_no_regular_file_as_its_binary_is_refused(shop: Workshop, left: str):
+    async def leaves(step: Step) -> int | Exit:
+        code = await shop.cargo(step)
+        if step.spec.labels["bloomery.step"] == "compile":
+            program = step.files.pop("/target/.bloomery/app")
+            if left == "a directory":
+                step.write("/target/.bloomery/app/x", b"")
+            elif left == "a link":
+                step.files["/target/.bloomery/app"] = Member(path="", mode=0o777, mtime=0, target="/etc/passwd")
+            elif left == "one elsewhere":
+                step.write("/target/.bloomery/deep/app", program.content or b"")
+        return code
+
+    shop.engine.script(leaves)
+
+    with pytest.raises(BadOutput):
+        await shop.build()
+    assert shop.runtime_images() == set()
     await shop.assert_nothing_is_left()
