@@ -57,6 +57,7 @@ STATUS_OF_KIND: Mapping[str, HTTPStatus] = {
     "no_toolchain": HTTPStatus.SERVICE_UNAVAILABLE,
     "image_gone": HTTPStatus.SERVICE_UNAVAILABLE,
     "sandbox_gone": HTTPStatus.SERVICE_UNAVAILABLE,
+    "stored_file_damaged": HTTPStatus.SERVICE_UNAVAILABLE,
     "registry_unreachable": HTTPStatus.BAD_GATEWAY,
     "interrupted": HTTPStatus.SERVICE_UNAVAILABLE,
     "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,

@@ -26,6 +26,15 @@ class Trees(Shelf):
         """The tree of this name, or None where it was never uploaded."""
         return await self._tree("SELECT listing FROM trees WHERE digest = ?", str(digest))
 
+    async def forget_tree(self, digest: Digest) -> None:
+        """Drop a tree, for every scope: a file of it is gone or damaged, and it has to be sent again."""
+
+        def work(tables: Tables) -> None:
+            for sql in ("DELETE FROM trees WHERE digest = ?", "DELETE FROM scope_trees WHERE tree = ?"):
+                tables.execute(sql, [str(digest)])
+
+        await self._database.write(work)
+
     async def own_tree(self, tree: SourceTree, scope: str) -> None:
         """Keep the listing, and that this scope sent it and holds all its files."""
         kept = (str(tree.digest), _encode(tree), time.time())

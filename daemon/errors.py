@@ -223,6 +223,13 @@ class RegistryUnreachable(Failure):
     title = "A registry or repository cannot be reached"
 
 
+class StoredFileDamaged(Failure):
+    """A file that the daemon kept is damaged or gone; it is dropped, so that it can be had again."""
+
+    kind = "stored_file_damaged"
+    title = "A file that was kept is damaged"
+
+
 class SandboxGone(Failure):
     """A container was removed or killed from outside while its step ran."""
 

@@ -5,10 +5,13 @@ Entries are ustar, with pax headers only for what ustar cannot say (long or non-
 """
 
 import asyncio
+import hashlib
 import tarfile
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from cache.digest import Digest, DigestMismatch
 
 _PIECE = 1 << 20
 _END = bytes(2 * tarfile.BLOCKSIZE)
@@ -16,7 +19,10 @@ _END = bytes(2 * tarfile.BLOCKSIZE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One entry: a file (`content` bytes, or `source` with its `size`), a symlink (`target`), or else a directory."""
+    """One entry: a file (`content` bytes, or `source` with its `size`), a symlink (`target`), or else a directory.
+
+    With a `digest`, a source is proved on its way: one that was damaged on disk must not get into a build unnoticed.
+    """
 
     path: str
     mode: int
@@ -25,6 +31,7 @@ class Member:
     gid: int = 0
     content: bytes | None = None
     source: Path | None = None
+    digest: Digest | None = None
     size: int = 0
     target: str | None = None
 
@@ -51,7 +58,8 @@ def _padding(size: int) -> bytes:
 def entries(members: Iterable[Member]) -> Iterator[bytes]:
     """An archive's bytes without its end, so that another archive can follow.
 
-    Raises `OSError` for a source that is gone and `ValueError` for one of another size.
+    Raises `OSError` for a source that is gone, `DigestMismatch` for one that is not what its digest says, and
+    `ValueError` for one without a digest that has another size.
     """
     held = bytearray()
     for member in members:
@@ -59,22 +67,32 @@ def entries(members: Iterable[Member]) -> Iterator[bytes]:
         if member.content is not None:
             held += member.content + _padding(len(member.content))
         elif member.source is not None and member.target is None:
-            left = member.size
-            with member.source.open("rb") as stream:
-                while piece := stream.read(min(_PIECE, left + 1)):
-                    left -= len(piece)
-                    held += piece
-                    if len(held) >= _PIECE:
-                        yield bytes(held)
-                        held.clear()
-            if left:
-                raise ValueError(f"{member.source} is not {member.size} bytes long")
+            for piece in _proved(member, member.source):
+                held += piece
+                if len(held) >= _PIECE:
+                    yield bytes(held)
+                    held.clear()
             held += _padding(member.size)
         if len(held) >= _PIECE:
             yield bytes(held)
             held.clear()
     if held:
         yield bytes(held)
+
+
+def _proved(member: Member, source: Path) -> Iterator[bytes]:
+    """A source's bytes; at their end they were what the member says."""
+    left, seen = member.size, hashlib.sha256()
+    with source.open("rb") as stream:
+        while piece := stream.read(min(_PIECE, left + 1)):
+            left -= len(piece)
+            if member.digest is not None:
+                seen.update(piece)
+            yield piece
+    if member.digest is not None and (found := Digest(seen.hexdigest())) != member.digest:
+        raise DigestMismatch(member.digest, found)
+    if left:
+        raise ValueError(f"{source} is not {member.size} bytes long")
 
 
 def pieces(members: Iterable[Member]) -> Iterator[bytes]:

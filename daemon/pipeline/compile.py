@@ -45,8 +45,11 @@ class CompileStage:
             await sandboxes.run(sandbox, step, reader)
             compiled = project.compiled(reader)
             taken = self._engine.get(sandbox, compiled.taken)
-            async with spooled(taken, self._scratch, self._limit, setting="binary") as archive:
-                files = await asyncio.to_thread(self._keep, archive, compiled)
+            try:
+                async with spooled(taken, self._scratch, self._limit, setting="binary") as archive:
+                    files = await asyncio.to_thread(self._keep, archive, compiled)
+            except FileNotFoundError:
+                raise BadOutput(f"The build left nothing at {compiled.taken}, where its binaries should be.") from None
         return CompileResult(
             binaries={name: self._binary(name, files) for name in compiled.binaries},
             compiled=compiled,

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from cache.digest import Digest
+from cache.digest import Digest, DigestMismatch
 from cache.errors import Failure
 from cache.index import ResultRecord
 from cache.reuse import Refusal, ReusePlan, ReuseReport, Rung, WhyNot
@@ -80,6 +80,14 @@ class Pipeline:
 
         However it ends it leaves no sandbox behind; if it fails, no image either that nothing names.
         """
+        try:
+            return await self._run(build, progress)
+        except DigestMismatch as damage:
+            raise await self._plan.drop_damaged(damage.expected, build.request) from damage
+        except FileNotFoundError as gone:
+            raise await self._plan.drop_damaged(None, build.request) from gone
+
+    async def _run(self, build: Build, progress: Progress) -> Outcome:
         started = time.monotonic()
         async with (
             self._finish.publishing() as publishing,

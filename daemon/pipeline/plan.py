@@ -15,7 +15,7 @@ from cache.tree import SourceTree
 from daemon.builds import BuildRequest, Reuse
 from daemon.ecosystems.ecosystem import Ecosystem, Plan, Project, Source
 from daemon.engine.engine import Images
-from daemon.errors import UnknownToolchain, UnknownTree
+from daemon.errors import StoredFileDamaged, UnknownToolchain, UnknownTree
 from daemon.pipeline.cook import is_layer
 from daemon.pipeline.results import is_kept
 from daemon.toolchains.toolchain import Toolchain
@@ -55,6 +55,10 @@ class ReuseIndex(Protocol):
 
     async def result(self, key: Digest, scope: str) -> ResultRecord | None:
         """The outcome of this result key."""
+        ...
+
+    async def forget_tree(self, digest: Digest) -> None:
+        """Drop a tree that cannot be built any more."""
         ...
 
     async def latest_result(self, scope: str, project: str, lineage: str) -> ResultRecord | None:
@@ -103,6 +107,23 @@ class PlanStage:
         if tree is None:
             raise UnknownTree(f"No tree {request.tree} is here: upload it with POST /v1/trees.", tree=request.tree)
         return Source(tree=tree, files=TreeFiles(tree, self._blobs), blobs=self._blobs, request=request, lock=lock)
+
+    async def drop_damaged(self, damaged: Digest | None, request: BuildRequest) -> StoredFileDamaged:
+        """Drop a kept file that is damaged (None: gone), and the tree if it is one of its files; returns the failure.
+
+        What was fetched is fetched again by the next attempt; sources have to be sent again.
+        """
+        if damaged is not None:
+            await asyncio.to_thread(self._blobs.remove, damaged)
+        tree = await self._index.tree(Digest.parse(request.tree))
+        files = [entry.digest for entry in tree.files() if entry.digest] if tree else []
+        lost = await asyncio.to_thread(self._blobs.missing, files)
+        if tree and lost:
+            await self._index.forget_tree(tree.digest)
+            return StoredFileDamaged(
+                "A file of the source tree was damaged on the daemon's disk: send the sources again."
+            )
+        return StoredFileDamaged("Something that was fetched was damaged on the daemon's disk; it is fetched again.")
 
     async def plan(self, source: Source) -> Project:
         """Find the ecosystem and let it read the manifests."""

@@ -64,7 +64,8 @@ def source_members(tree: SourceTree, blobs: BlobStore) -> Iterator[Member]:
             case EntryKind.FILE:
                 assert entry.digest is not None
                 mode = 0o777 if entry.executable else 0o666
-                yield Member(path=path, mode=mode, mtime=SOURCE_TIME, source=blobs.path(entry.digest), size=entry.size)
+                source, digest = blobs.path(entry.digest), entry.digest
+                yield Member(path=path, mode=mode, mtime=SOURCE_TIME, source=source, digest=digest, size=entry.size)
 
 
 def source_member(path: str, content: bytes) -> Member:
@@ -100,4 +101,6 @@ def _built(path: str, *, content: bytes) -> Member:
 
 def _blob(path: str, blobs: BlobStore, digest: Digest, size: int, mode: int = 0o644) -> Member:
     source = blobs.path(digest)
-    return Member(path=path, mode=mode, mtime=SOURCE_TIME, uid=BUILDER, gid=BUILDER, source=source, size=size)
+    return Member(
+        path=path, mode=mode, mtime=SOURCE_TIME, uid=BUILDER, gid=BUILDER, source=source, digest=digest, size=size
+    )

@@ -9,7 +9,7 @@ from cache.digest import Digest
 from cache.reuse import Rung, WhyNot
 from daemon.builds import BuiltImage, Outcome
 from daemon.ecosystems.ecosystem import UntrustworthyLayer
-from daemon.errors import BadOutput, EngineRefused, ImageGone
+from daemon.errors import BadOutput, EngineRefused, ImageGone, StoredFileDamaged
 from daemon.tarball import Member
 from tests.fakes.cargo import STALE
 from tests.fakes.engine import Exit, Step, file
@@ -381,4 +381,39 @@ async def test_a_build_that_leaves_no_regular_file_as_its_binary_is_refused(shop
     with pytest.raises(BadOutput):
         await shop.build()
     assert shop.runtime_images() == set()
+    await shop.assert_nothing_is_left()
+
+
+async def test_a_source_that_was_damaged_on_disk_is_never_compiled_and_has_to_be_sent_again(shop: Workshop):
+    request = await shop.request(EDITED)
+    main = Digest.of(EDITED["src/main.rs"].encode())
+    path = shop.store.blobs.path(main)
+    path.write_bytes(path.read_bytes().replace(b"edited", b"edible"))
+
+    with pytest.raises(StoredFileDamaged, match="send the sources again"):
+        await shop.run(request)
+
+    assert not shop.store.blobs.has(main)
+    assert await shop.store.tree(Digest.parse(request.tree)) is None
+    await shop.assert_nothing_is_left()
+    outcome = await shop.build(EDITED)
+    assert outcome.reuse.rung is Rung.LAYER, "the layer that was cooked meanwhile is as good as any"
+
+
+async def test_a_fetched_file_that_was_damaged_is_dropped_so_that_the_next_attempt_fetches_it(shop: Workshop):
+    await shop.build()
+    del shop.engine.stored[await the_layer(shop)]
+    project = await shop.plan.plan(await shop.plan.source(await shop.request()))
+    listing = await shop.store.fetched(project.fetching.key())
+    assert listing is not None
+    fetched = json.loads(shop.store.blobs.read(listing))["files"][0]
+    path = shop.store.blobs.path(Digest.parse(fetched["digest"]))
+    path.write_bytes(bytes(path.stat().st_size))
+    shop.ran()
+
+    with pytest.raises(StoredFileDamaged, match="fetched again"):
+        await shop.build(EDITED)
+    await shop.build(EDITED)
+
+    assert shop.ran()[-4:] == ["fetch", "cook", "settle", "compile"]
     await shop.assert_nothing_is_left()
