@@ -125,6 +125,7 @@ class Daemon:
     app: web.Application
     scheduler: Scheduler
     runner: AfterRecovery
+    libraries: LibrarySource
     toolchains: CurrentToolchains
     events: EventLog
     cache_size: CacheSize
@@ -158,8 +159,9 @@ def compose(means: Means) -> Daemon:
         blobs=store.blobs,
     )
     fetch = _fetch(means)
+    libraries = LibrarySource(engine.sandboxes, store.blobs, store, {INSTANCE_LABEL: store.instance})
     recovery = Recovery(engine.survey, engine.sandboxes, engine.images, store, store.instance)
-    runner = AfterRecovery(_pipeline(means, plan, fetch), recovery)
+    runner = AfterRecovery(_pipeline(means, plan, fetch, libraries), recovery)
     scheduler = Scheduler(records, runner, events, metrics, config.builds)
     sources = OwnSources(store) if means.tokens else SharedSources(store)
     admission = Admission(scheduler, sources)
@@ -179,6 +181,7 @@ def compose(means: Means) -> Daemon:
         app=make_app(endpoints, Guard(means.tokens)),
         scheduler=scheduler,
         runner=runner,
+        libraries=libraries,
         toolchains=toolchains,
         events=events,
         cache_size=CacheSize(store, state_dir(config) / "blobs", metrics),
@@ -200,11 +203,10 @@ def _fetch(means: Means) -> FetchStage:
     )
 
 
-def _pipeline(means: Means, plan: PlanStage, fetch: FetchStage) -> Pipeline:
+def _pipeline(means: Means, plan: PlanStage, fetch: FetchStage, libraries: LibrarySource) -> Pipeline:
     config, store, engine = means.config, means.store, means.engine
     limits = config.limits.sandbox()
     reader = ElfReader()
-    libraries = LibrarySource(engine.sandboxes, store.blobs, store, {INSTANCE_LABEL: store.instance})
 
     def archive(manifest: Digest) -> AsyncIterator[bytes]:
         return layout.archive(manifest, (), store.blobs)

@@ -24,6 +24,8 @@ from daemon.config import Config
 from daemon.config_file import ConfigError
 from daemon.engine.docker import DockerEngine
 from daemon.engine.isolation import isolation
+from daemon.image.architecture import AMD64
+from daemon.image.usual_libraries import take_usual_libraries
 from daemon.network import NetworkSettings, resolve_network
 
 ADDRESS_FILE = "address"
@@ -118,6 +120,8 @@ async def _greet(daemon: Daemon, means: Means) -> None:
         await daemon.runner.recover()
         offered = await daemon.toolchains.offered()
         log.info("toolchains", offered={toolchain.name: toolchain.facts.release for toolchain in offered})
+        for toolchain in offered:
+            await take_usual_libraries(daemon.libraries, toolchain.facts.image_id, AMD64)
     except Failure as failure:
         log.warning("the engine cannot be asked yet", kind=failure.kind, detail=failure.detail)
 

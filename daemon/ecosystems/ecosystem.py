@@ -124,6 +124,8 @@ class FetchStep:
     step: Step
     take: tuple[str, ...]
     """Paths that come out of its sandbox, each handed to `Project.admit` as a tar."""
+    in_memory: tuple[str, ...] = ()
+    """Directories for what is not taken out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,14 @@ def create_request(spec: SandboxSpec, engine: EngineInfo) -> dict[str, Any]:
     return request
 
 
+def _in_memory(spec: SandboxSpec) -> dict[str, str]:
+    user, _, group = spec.user.partition(":")
+    # The owner has to be said: over a directory that exists, runc gives a mount that directory's mode.
+    mine = f"rw,nosuid,nodev,noexec,size={spec.limits.memory // 2},uid={user},gid={group or user},mode=755"
+    own = dict.fromkeys(spec.in_memory, mine)
+    return {"/tmp": f"rw,nosuid,nodev,exec,size={spec.limits.tmp_size},mode=1777", **own}  # noqa: S108 - the sandbox's own
+
+
 def _host_config(spec: SandboxSpec, engine: EngineInfo) -> dict[str, Any]:
     limits = spec.limits
     cpus = min(limits.cpus, float(engine.host_cpus)) if engine.host_cpus else limits.cpus
@@ -53,7 +61,7 @@ def _host_config(spec: SandboxSpec, engine: EngineInfo) -> dict[str, Any]:
         "NanoCpus": max(int(cpus * _NANO), _SMALLEST_SHARE),
         "PidsLimit": limits.pids,
         "Ulimits": _ulimits(spec, engine),
-        "Tmpfs": {"/tmp": f"rw,nosuid,nodev,exec,size={limits.tmp_size},mode=1777"},  # noqa: S108 - the sandbox's own
+        "Tmpfs": _in_memory(spec),
         "Init": True,
         "IpcMode": "private",
         "OomScoreAdj": 500,

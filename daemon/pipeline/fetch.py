@@ -155,7 +155,8 @@ class FetchStage:
         """A sandbox in which the step has run."""
         image = project.plan.toolchain.facts.image_id
         environment = self._environment(step.step)
-        async with attempt.sandboxes.sandbox(purpose, image, environment, self._access.network) as sandbox:
+        made = attempt.sandboxes.sandbox(purpose, image, environment, self._access.network, in_memory=step.in_memory)
+        async with made as sandbox:
             await attempt.sandboxes.run(sandbox, self._with_access(step.step), project.reader(attempt.progress))
             yield sandbox
 

@@ -75,7 +75,13 @@ class BuildSandboxes:
 
     @asynccontextmanager
     async def sandbox(
-        self, purpose: str, image: str, environment: Mapping[str, str], network: Network = Network.NONE
+        self,
+        purpose: str,
+        image: str,
+        environment: Mapping[str, str],
+        network: Network = Network.NONE,
+        *,
+        in_memory: tuple[str, ...] = (),
     ) -> AsyncIterator[str]:
         """A created container that runs the step file; removed however the block ends."""
         self._made += 1
@@ -87,6 +93,7 @@ class BuildSandboxes:
             environment=environment,
             labels={**self.labels, "bloomery.step": purpose},
             network=network,
+            in_memory=in_memory,
             limits=self._settings.limits,
             runtime=self._settings.runtime,
             working_directory="/",

@@ -61,6 +61,14 @@ def test_a_sandbox_may_do_what_the_profile_says_and_no_more():
     }
 
 
+def test_a_directory_in_memory_is_the_builders_and_within_its_memory():
+    config = create_request(replace(SPEC, in_memory=("/cargo/registry/src",)), ENGINE)["HostConfig"]
+    assert config["Tmpfs"] == {
+        "/tmp": "rw,nosuid,nodev,exec,size=536870912,mode=1777",
+        "/cargo/registry/src": "rw,nosuid,nodev,noexec,size=2147483648,uid=10001,gid=10001,mode=755",
+    }
+
+
 def test_a_sandbox_is_who_and_where_its_spec_says():
     request = create_request(SPEC, ENGINE)
     assert (request["User"], request["WorkingDir"], request["Image"]) == ("10001:10001", "/work", "i")

@@ -27,6 +27,8 @@ from daemon.tarball import Member
 _ARCHIVES = f"{CARGO_HOME}/registry/cache"
 _INDEX = f"{CARGO_HOME}/registry/index"
 _GIT = f"{CARGO_HOME}/git"
+_UNPACKED = f"{CARGO_HOME}/registry/src"
+"""Where a fetch unpacks archives, in vain: the cook unpacks its own."""
 _LOCK_NAME = "Cargo.lock"
 
 
@@ -94,6 +96,7 @@ class RustFetching:
                 environment=self._environment,
             ),
             take=(_ARCHIVES, _INDEX, *([_GIT] if lock.git_sources() else [])),
+            in_memory=(_UNPACKED,),
         )
 
     def admit(self, path: str, archive: Path) -> Fetched:
@@ -146,6 +149,9 @@ class RustFetching:
 
     def _inputs(self) -> Iterator[Member]:
         yield configuration_member(self._configuration)
+        # made here, because what an engine makes for a mount belongs to root
+        for path in ("cargo", "cargo/registry", _UNPACKED):
+            yield Member(path=path, mode=0o755, mtime=SOURCE_TIME, uid=BUILDER, gid=BUILDER)
         yield from skeleton_members(self._tree, self._blobs, self._skeleton)
 
     def _lock(self) -> Lockfile | None:
