@@ -157,8 +157,8 @@ class Fetching(Protocol):
         """The lock, from the tar of what `lock_step` took."""
         ...
 
-    def step(self, held: Fetched) -> FetchStep | None:
-        """The step that fetches what `held` lacks, or None where nothing has to be fetched."""
+    def step(self) -> FetchStep | None:
+        """The step that fetches all that is needed, or None where nothing is."""
         ...
 
     def admit(self, path: str, archive: Path) -> Fetched:

@@ -70,8 +70,6 @@ class SandboxSpec:
     working_directory: str = "/work"
     in_memory: tuple[str, ...] = ()
     """Directories, besides /tmp, that are in memory: the builder's, fast, and gone when the step ends."""
-    hosts: tuple[str, ...] = ()
-    """`name:address` lines for /etc/hosts; only with a network."""
     user: str = "10001:10001"
     privilege: Privilege = Privilege.CONFINED
 

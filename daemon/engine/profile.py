@@ -6,7 +6,7 @@ place. Nothing of the host is ever mounted, nothing is ever privileged.
 
 from typing import Any
 
-from daemon.engine.engine import EngineInfo, Network, Privilege, SandboxSpec
+from daemon.engine.engine import EngineInfo, Privilege, SandboxSpec
 from daemon.engine.seccomp import profile as seccomp_profile
 
 _NANO = 1_000_000_000
@@ -72,8 +72,6 @@ def _host_config(spec: SandboxSpec, engine: EngineInfo) -> dict[str, Any]:
     if spec.privilege is Privilege.CONFINED:
         config["CapDrop"] = ["ALL"]
         config["SecurityOpt"].append(f"seccomp={seccomp_profile()}")
-    if spec.hosts and spec.network is not Network.NONE:
-        config["ExtraHosts"] = list(spec.hosts)
     if spec.runtime is not None:
         config["Runtime"] = spec.runtime
     return config

@@ -4,7 +4,6 @@ The layer is an image that the engine commits from the cook's own sandbox, after
 but the units of dependencies. Only this stage makes layers (laws 2, 4, 6).
 """
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -21,12 +20,10 @@ LAYER_LABEL = "bloomery.layer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CookedLayer:
-    """A dependency layer as the engine has it, and what it cost (seconds)."""
+    """A dependency layer as the engine has it."""
 
     image_id: str
     reference: str
-    cook_seconds: float
-    commit_seconds: float
     packages: tuple[str, ...]
 
 
@@ -47,19 +44,15 @@ class CookStage:
         sandboxes, progress = attempt.sandboxes, attempt.progress
         reader = project.reader(progress)
         async with sandboxes.sandbox("cook", project.plan.toolchain.facts.image_id, step.environment) as sandbox:
-            started = time.monotonic()
             async with progress.stage(StageName.COOK):
                 await sandboxes.run(sandbox, step, reader)
                 await sandboxes.run(sandbox, project.settle(reader), project.reader(progress))
-            cooked = time.monotonic()
             async with progress.stage(StageName.COMMIT):
                 reference = f"bloomery/layer:{key.hex[:32]}"
                 image_id = await self._engine.commit(sandbox, reference, _labels(sandboxes.labels, key.hex))
                 layer = CookedLayer(
                     image_id=image_id,
                     reference=reference,
-                    cook_seconds=cooked - started,
-                    commit_seconds=time.monotonic() - cooked,
                     packages=reader.compiled(),
                 )
                 await keep(layer)

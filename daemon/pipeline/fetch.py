@@ -109,7 +109,7 @@ class FetchStage:
                 held = await self.held(fetching)
                 if held is not None:
                     return held
-            step = fetching.step(Fetched())
+            step = fetching.step()
             fetched = Fetched()
             if step is not None:
                 async with attempt.progress.stage(StageName.FETCH):

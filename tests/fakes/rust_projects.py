@@ -66,6 +66,22 @@ SIMPLE: Files = {
 """One binary, one dependency."""
 
 
+PATCHED: Files = {
+    "Cargo.toml": crate(
+        "app", "0.3.0", '[dependencies]\nbytes = "1"\n[patch.crates-io]\nserde = { path = "patched" }\n'
+    ),
+    "Cargo.lock": lock(
+        locked("app", "0.3.0", "bytes", source=""),
+        locked("bytes", "1.0.0", "serde", checksum="0" * 64),
+        locked("serde", "1.0.9", source=""),
+    ),
+    "src/main.rs": "fn main() {}\n",
+    "patched/Cargo.toml": crate("serde", "1.0.9"),
+    "patched/src/lib.rs": "",
+}
+"""A package of the tree that a package from outside depends on."""
+
+
 def tree_of(blobs: BlobStore, files: Files) -> SourceTree:
     """Put these files into the store."""
     return SourceTree.of(_entry(blobs, path, content) for path, content in files.items())

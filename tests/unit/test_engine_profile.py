@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from daemon.engine.engine import EngineInfo, Limits, Network, Privilege, SandboxSpec
+from daemon.engine.engine import EngineInfo, Limits, Privilege, SandboxSpec
 from daemon.engine.isolation import Boundary, isolation
 from daemon.engine.profile import create_request
 from daemon.engine.seccomp import profile
@@ -90,12 +90,6 @@ def test_cpus_are_no_more_than_the_host_has():
 def test_podman_wants_a_limit_of_processes_too():
     names = [limit["Name"] for limit in host(engine=replace(ENGINE, name="Podman"))["Ulimits"]]
     assert names == ["nofile", "core", "fsize", "nproc"]
-
-
-def test_hosts_are_given_only_with_a_network():
-    spec = replace(SPEC, hosts=("mirror:10.0.0.1",))
-    assert "ExtraHosts" not in host(spec)
-    assert host(replace(spec, network=Network.BRIDGE))["ExtraHosts"] == ["mirror:10.0.0.1"]
 
 
 def test_a_maker_keeps_the_engines_rights_but_gains_none():

@@ -84,10 +84,10 @@ class RustFetching:
             return content.read()
         raise FetchFailed("cargo made no lock")
 
-    def step(self, held: Fetched) -> FetchStep | None:
+    def step(self) -> FetchStep | None:
         """`cargo fetch`, unless the lock brings nothing in."""
         lock = self._lock()
-        if lock is None or not lock.external() or held.files:
+        if lock is None or not lock.external():
             return None
         return FetchStep(
             step=Step(

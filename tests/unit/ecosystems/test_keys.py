@@ -8,7 +8,7 @@ from cache.blobs import BlobStore
 from daemon.builds import ImageRequest, ImageSettings, Link, Revision
 from daemon.ecosystems.ecosystem import Plan
 from daemon.ecosystems.rust.keys import Host
-from tests.fakes.rust_projects import BYTES, SIMPLE, crate, lock, locked, planned, stable
+from tests.fakes.rust_projects import BYTES, PATCHED, SIMPLE, lock, locked, planned, stable
 
 MANIFEST = str(SIMPLE["Cargo.toml"])
 FEATURED = {**SIMPLE, "Cargo.toml": MANIFEST + "[features]\nfast = []\n"}
@@ -171,21 +171,6 @@ def test_the_processor_counts_only_where_the_flags_ask_for_it(blobs: BlobStore):
 
     assert labels(*plain) == (set(), set())
     assert labels(*tuned) == ({"processor"}, set())
-
-
-PATCHED = {
-    "Cargo.toml": crate(
-        "app", "0.3.0", '[dependencies]\nbytes = "1"\n[patch.crates-io]\nserde = { path = "patched" }\n'
-    ),
-    "Cargo.lock": lock(
-        locked("app", "0.3.0", "bytes", source=""),
-        locked("bytes", "1.0.0", "serde", checksum="0" * 64),
-        locked("serde", "1.0.9", source=""),
-    ),
-    "src/main.rs": "fn main() {}\n",
-    "patched/Cargo.toml": crate("serde", "1.0.9"),
-    "patched/src/lib.rs": "",
-}
 
 
 def test_a_package_that_is_cooked_for_real_counts_by_content_and_for_its_project_alone(blobs: BlobStore):

@@ -46,7 +46,7 @@ def content(member: Member) -> bytes:
 
 def every_put(project: RustProject, fetched: Fetched) -> list[Member]:
     puts = [project.cook(fetched), project.compile(), project.fetching.lock_step().step]
-    step = project.fetching.step(Fetched())
+    step = project.fetching.step()
     return [member for put in (*puts, *([step.step] if step else [])) for member in put.members]
 
 
@@ -129,7 +129,7 @@ def test_the_step_with_the_network_gets_a_configuration_of_the_daemons_own(blobs
         ".cargo/config.toml": '[build]\nrustflags = ["-C", "debuginfo=1"]\n[registries.own]\nindex = "sparse+https://r/"\n',
     }
     host = Host(mirrors={"crates-io": "sparse+https://mirror.example.org/"}, cpu="x")
-    step = planned(blobs, files, host=host).fetching.step(Fetched())
+    step = planned(blobs, files, host=host).fetching.step()
 
     assert step is not None
     put = {member.path: member for member in step.step.members}

@@ -11,7 +11,7 @@ from daemon.ecosystems.rust.messages import Artifact, CargoReader
 from daemon.ecosystems.rust.package_id import PackageId
 from daemon.ecosystems.rust.project import RustProject, unit_hashes
 from tests.fakes.progress import Heard
-from tests.fakes.rust_projects import ARTEFACT_TIME, REGISTRY, SIMPLE, crate, lock, locked, planned
+from tests.fakes.rust_projects import ARTEFACT_TIME, PATCHED, REGISTRY, SIMPLE, crate, lock, locked, planned
 
 A, B, C, D = ("a" * 16, "b" * 16, "c" * 16, "d" * 16)
 STUB = "0.0.0-bloomery.stub"
@@ -68,21 +68,6 @@ def test_a_package_whose_origin_is_not_plain_never_stays(blobs: BlobStore):
     )
 
     assert kept(planned(blobs), cooked) == []
-
-
-PATCHED = {
-    "Cargo.toml": crate(
-        "app", "0.3.0", '[dependencies]\nbytes = "1"\n[patch.crates-io]\nserde = { path = "patched" }\n'
-    ),
-    "Cargo.lock": lock(
-        locked("app", "0.3.0", "bytes", source=""),
-        locked("bytes", "1.0.0", "serde", checksum="0" * 64),
-        locked("serde", "1.0.9", source=""),
-    ),
-    "src/main.rs": "fn main() {}\n",
-    "patched/Cargo.toml": crate("serde", "1.0.9"),
-    "patched/src/lib.rs": "",
-}
 
 
 def test_a_package_that_was_cooked_for_real_stays(blobs: BlobStore):

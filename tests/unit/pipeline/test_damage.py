@@ -400,6 +400,17 @@ async def test_a_source_that_was_damaged_on_disk_is_never_compiled_and_has_to_be
     assert outcome.reuse.rung is Rung.LAYER, "the layer that was cooked meanwhile is as good as any"
 
 
+async def test_a_source_that_is_lost_has_to_be_sent_again(shop: Workshop):
+    request = await shop.request(EDITED)
+    shop.store.blobs.remove(Digest.of(EDITED["src/main.rs"].encode()))
+
+    with pytest.raises(StoredFileDamaged, match="send the sources again"):
+        await shop.run(request)
+
+    assert await shop.store.tree(Digest.parse(request.tree)) is None
+    await shop.assert_nothing_is_left()
+
+
 async def test_a_fetched_file_that_was_damaged_is_dropped_so_that_the_next_attempt_fetches_it(shop: Workshop):
     await shop.build()
     del shop.engine.stored[await the_layer(shop)]
