@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything on a bare Debian machine; what is there already is not made again.
 
 .DEFAULT_GOAL := setup
-.PHONY: setup venv engine toolchain nightly promtool serve demo test bench mutations lint format clean
+.PHONY: setup venv engine toolchain nightly promtool serve demo test bench mutations soak lint format clean
 
 BIN := .venv/bin
 
@@ -25,17 +25,21 @@ promtool:
 serve: setup ## the daemon, in the foreground; make serve ARGS="--listen 127.0.0.1:8080"
 	@exec $(BIN)/bloomery serve $(ARGS)
 
-demo: setup ## a service becomes an image, three times over
+demo: setup ## a service becomes an image, four times over
 	@deploy/demo.sh
 
 test: setup promtool ## all suites, against the real engine; make test ARGS="tests/unit -x"
 	@$(BIN)/pytest --cov --cov-branch --cov-report=term $(ARGS)
 
 bench: setup ## the bars of speed and memory, beside the alternatives, on a quiet machine; make bench ARGS="--runs 1"
-	@set -e; for each in memory unchanged overhead cold; do $(BIN)/python -m bench.$$each $(ARGS); done
+	@set -e; for each in memory unchanged overhead "overhead --rung workspace" cold; do \
+		$(BIN)/python -m bench.$$each $(ARGS); done
 
 mutations: setup ## the laws of the cache, each broken on purpose; a part of `make test`
 	@$(BIN)/pytest tests/caching/mutations $(ARGS)
+
+soak: setup ## a workspace under any sequence of changes, each image compared with a clean build's; make soak STEPS=5000
+	@BLOOMERY_SOAK_STEPS=$(or $(STEPS),1000) $(BIN)/pytest tests/caching/test_workspace_machine.py $(ARGS)
 
 lint: venv
 	$(BIN)/ruff format --check

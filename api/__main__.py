@@ -4,6 +4,7 @@ Nothing heavy is imported here or by what is imported here: an unchanged tree is
 have loaded. The one place that reads `sys.argv` and makes the console.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in the buffer
         return Exit.NO_READER
+    finally:
+        gc.freeze()  # else the interpreter, as it ends, looks through all that it loaded: 10 ms of an unchanged build
 
 
 if __name__ == "__main__":

@@ -56,15 +56,23 @@ from daemon.pipeline.cook import CookStage
 from daemon.pipeline.explain import Explainer
 from daemon.pipeline.fetch import FetchStage, NetworkAccess
 from daemon.pipeline.finish import FinishStage
+from daemon.pipeline.ground import Grounds
 from daemon.pipeline.layers import Layers
 from daemon.pipeline.pipeline import Pipeline
 from daemon.pipeline.plan import PlanStage
 from daemon.pipeline.publish import PublishStage
 from daemon.pipeline.sandboxes import INSTANCE_LABEL, SandboxSettings
+from daemon.pipeline.workspaces import WorkspaceBounds, Workspaces
 from daemon.processor import processor
 from daemon.recovery import Recovery
 from daemon.scheduler import Scheduler
 from daemon.toolchains.current import CurrentToolchains
+from daemon.toolchains.kept import TakingOver
+from daemon.toolchains.offers import FactsStore
+from daemon.units.background import Harvests
+from daemon.units.bound import UnitBound
+from daemon.units.harvest import Harvester
+from daemon.units.layout import UnitLayout
 from daemon.upload import Intake
 
 _LEAST_FREE = 1 << 30
@@ -116,6 +124,8 @@ class Means:
     """The scope of each token."""
     store: Store
     engine: Engine
+    kept_facts: FactsStore | None = None
+    """Where the user's commands keep what they found in toolchain images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +139,7 @@ class Daemon:
     toolchains: CurrentToolchains
     events: EventLog
     cache_size: CacheSize
+    harvests: Harvests
     readiness: Readiness
     closing: asyncio.Event
     """Set when followers are to leave."""
@@ -149,19 +160,26 @@ def compose(means: Means) -> Daemon:
         survey=engine.survey,
         images=engine.images,
         sandboxes=engine.sandboxes,
-        facts=store,
+        facts=store if means.kept_facts is None else TakingOver(store, means.kept_facts),
+    )
+    workspaces = Workspaces(
+        records=store,
+        states=engine.survey,
+        bounds=WorkspaceBounds(count=config.workspaces.count, size=config.workspaces.size),
     )
     plan = PlanStage(
         ecosystems=(RustEcosystem(Host(mirrors=means.network.mirrors, cpu=processor())),),
         toolchains=toolchains,
         index=store,
+        workspaces=workspaces,
         images=engine.images,
         blobs=store.blobs,
     )
     fetch = _fetch(means)
+    harvests = _harvests(means)
     libraries = LibrarySource(engine.sandboxes, store.blobs, store, {INSTANCE_LABEL: store.instance})
     recovery = Recovery(engine.survey, engine.sandboxes, engine.images, store, store.instance)
-    runner = AfterRecovery(_pipeline(means, plan, fetch, libraries), recovery)
+    runner = AfterRecovery(_pipeline(means, plan, fetch, libraries, (workspaces, harvests)), recovery)
     scheduler = Scheduler(records, runner, events, metrics, config.builds)
     sources = OwnSources(store) if means.tokens else SharedSources(store)
     admission = Admission(scheduler, sources)
@@ -185,6 +203,7 @@ def compose(means: Means) -> Daemon:
         toolchains=toolchains,
         events=events,
         cache_size=CacheSize(store, state_dir(config) / "blobs", metrics),
+        harvests=harvests,
         readiness=readiness,
         closing=closing,
     )
@@ -203,8 +222,25 @@ def _fetch(means: Means) -> FetchStage:
     )
 
 
-def _pipeline(means: Means, plan: PlanStage, fetch: FetchStage, libraries: LibrarySource) -> Pipeline:
+def _harvests(means: Means) -> Harvests:
+    store = means.store
+
+    def harvester(layout: UnitLayout) -> Harvester:
+        return Harvester(blobs=store.blobs, records=store, layout=layout, scratch=scratch(means.config))
+
+    return Harvests(
+        containers=means.engine.sandboxes,
+        harvester=harvester,
+        bound=UnitBound(records=store, blobs=store.blobs, size=means.config.units.size),
+        labels={INSTANCE_LABEL: store.instance},
+    )
+
+
+def _pipeline(
+    means: Means, plan: PlanStage, fetch: FetchStage, libraries: LibrarySource, behind: tuple[Workspaces, Harvests]
+) -> Pipeline:
     config, store, engine = means.config, means.store, means.engine
+    workspaces, harvests = behind
     limits = config.limits.sandbox()
     reader = ElfReader()
 
@@ -214,9 +250,24 @@ def _pipeline(means: Means, plan: PlanStage, fetch: FetchStage, libraries: Libra
     return Pipeline(
         plan=plan,
         fetch=fetch,
-        layers=Layers(fetch=fetch, cook=CookStage(engine.sandboxes), records=store, images=engine.images),
-        compile=CompileStage(
-            engine=engine.sandboxes, blobs=store.blobs, scratch=scratch(config), limit=config.limits.binary
+        grounds=Grounds(
+            plan=plan,
+            layers=Layers(
+                fetch=fetch,
+                cook=CookStage(images=engine.images, records=store, blobs=store.blobs),
+                records=store,
+                images=engine.images,
+                harvests=harvests,
+            ),
+            compile=CompileStage(
+                engine=engine.sandboxes,
+                blobs=store.blobs,
+                reader=reader,
+                scratch=scratch(config),
+                limit=config.limits.binary,
+            ),
+            workspaces=workspaces,
+            trees=store,
         ),
         finish=FinishStage(
             assembler=Assembler(store.blobs, libraries, reader, AMD64),

@@ -62,6 +62,7 @@ STATUS_OF_KIND: Mapping[str, HTTPStatus] = {
     "interrupted": HTTPStatus.SERVICE_UNAVAILABLE,
     "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "engine_refused": HTTPStatus.BAD_GATEWAY,
+    "still_connected": HTTPStatus.BAD_GATEWAY,
 }
 """Kinds whose status is not their blame's."""
 

@@ -27,6 +27,7 @@ from daemon.engine.isolation import isolation
 from daemon.image.architecture import AMD64
 from daemon.image.usual_libraries import take_usual_libraries
 from daemon.network import NetworkSettings, resolve_network
+from daemon.toolchains.kept import KeptFacts
 
 ADDRESS_FILE = "address"
 """In the state directory: the URL that the daemon listens on, while it does."""
@@ -63,7 +64,15 @@ async def serve(config: Config, environ: Mapping[str, str]) -> int:
         opened.push_async_callback(engine.close)
         log.info("starting", version=own_version(), state_dir=str(state_dir(config)), engine=engine.url)
         log.info("network of the fetch step", **network.described())
-        means = Means(config=config, network=network, ca_bundle=ca_bundle, tokens=tokens, store=store, engine=engine)
+        means = Means(
+            config=config,
+            network=network,
+            ca_bundle=ca_bundle,
+            tokens=tokens,
+            store=store,
+            engine=engine,
+            kept_facts=KeptFacts.of_user(environ),
+        )
         daemon = compose(means)
         opened.push_async_callback(daemon.toolchains.close)
         opened.push_async_callback(daemon.events.close)
@@ -78,7 +87,11 @@ async def _work(daemon: Daemon, means: Means, url: str, signals: Signals) -> Non
     log = structlog.get_logger("bloomery.server")
     address = state_dir(means.config) / ADDRESS_FILE
     # neither a report nor a removal keeps a start waiting for an engine
-    beside = {asyncio.create_task(_greet(daemon, means)), asyncio.create_task(daemon.cache_size.run())}
+    beside = {
+        asyncio.create_task(_greet(daemon, means)),
+        asyncio.create_task(daemon.cache_size.run()),
+        asyncio.create_task(daemon.harvests.run()),
+    }
     try:
         await daemon.scheduler.start()
         daemon.readiness.lifecycle = Lifecycle.SERVING

@@ -83,7 +83,7 @@ class DaemonProcess:
 
 @contextmanager
 def daemon(engine: Engine, network: str = "bridge") -> Iterator[DaemonProcess]:
-    """A daemon with an empty state directory; the layers that it made are removed with it."""
+    """A daemon with an empty state directory; the workspaces, layers and untagged images that it made go with it."""
     with tempfile.TemporaryDirectory(prefix="bloomery-bench-") as folder:
         state = Path(folder, "state")
         settings = Path(folder, "config.toml")
@@ -103,14 +103,20 @@ def daemon(engine: Engine, network: str = "bridge") -> Iterator[DaemonProcess]:
             process.terminate()
             process.wait(timeout=120)
             if (state / "bloomery.sqlite").exists():
-                engine.remove_images(f"bloomery.instance={_instance(state)}")
+                instance, built = _made(state)
+                engine.remove_labelled(f"bloomery.instance={instance}")
+                engine.remove_untagged(built)
 
 
-def _instance(state: Path) -> str:
-    """What the daemon labels its layers with: other daemons may use the engine at the same time."""
+def _made(state: Path) -> tuple[str, list[str]]:
+    """What the daemon labels its containers and layers with, and the ids of the images that it built.
+
+    Others may use the engine at the same time.
+    """
+    images = "SELECT DISTINCT json_extract(value, '$.image_id') FROM builds, json_each(outcome, '$.images')"
     with closing(sqlite3.connect(state / "bloomery.sqlite")) as tables:
-        found = tables.execute("SELECT value FROM identity WHERE name = 'instance'").fetchone()
-    return str(found[0])
+        (instance,) = tables.execute("SELECT value FROM identity WHERE name = 'instance'").fetchone()
+        return str(instance), [str(image) for (image,) in tables.execute(images)]
 
 
 def _address(file: Path, process: "subprocess.Popen[bytes]", log: Path) -> str:

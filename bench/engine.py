@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -30,11 +30,19 @@ class Engine:
         """The storage driver."""
         return self.docker("info", "--format", "{{.Driver}}")
 
-    def remove_images(self, label: str) -> None:
-        """Remove the images that carry a label, and what only they held."""
-        found = self.docker("images", "--quiet", "--no-trunc", "--filter", f"label={label}").split()
-        if found:
-            self.docker("rmi", "--force", *sorted(set(found)))
+    def remove_labelled(self, label: str) -> None:
+        """Remove the containers that carry a label, then the images that do, and what only they held."""
+        carries = ("--quiet", "--no-trunc", "--filter", f"label={label}")
+        if containers := self.docker("ps", "--all", *carries).split():
+            self.docker("rm", "--force", *containers)
+        if images := self.docker("images", *carries).split():
+            self.docker("rmi", "--force", *sorted(set(images)))
+
+    def remove_untagged(self, built: Collection[str]) -> None:
+        """Remove those of these images, by id, whose tag another build has taken since."""
+        untagged = self.docker("images", "--quiet", "--no-trunc", "--filter", "dangling=true").split()
+        if images := set(untagged) & set(built):
+            self.docker("rmi", "--force", *sorted(images))
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
-"""Our own overhead on a build from the layer: the whole `bloomery build` process after an edit, minus cargo's own time.
+"""Our own overhead on a build after an edit: the whole `bloomery build` process, minus cargo's own time.
 
-Cargo's time is what its `Finished` line says, so its start and end count as ours.
+Cargo's time is what its `Finished` line says, so its start and end count as ours. Builds from the layer have a lineage
+each; with `--rung workspace` all go on in the workspace of one.
 """
 
 import sys
@@ -14,14 +15,17 @@ from bench.daemon_process import copied, daemon
 from bench.figures import Figure, Row
 from bench.sources import edit
 
-BARS = {"fuse-overlayfs": 1.2, "overlay2": 0.8}
-"""Seconds, by storage driver."""
+BARS = {("layer", "fuse-overlayfs"): 1.2, ("layer", "overlay2"): 0.8}
+"""Seconds, by rung and storage driver."""
 TAG = "bloomery-bench/overhead:latest"
 
 
 def main() -> int:
     """Measure and report."""
-    asked = options.read(options.parser(__doc__).parse_args())
+    parser = options.parser(__doc__)
+    parser.add_argument("--rung", choices=("layer", "workspace"), default="layer", help="what the builds stand on")
+    found = parser.parse_args()
+    asked, rung = options.read(found), found.rung
     driver = asked.engine.driver
     overhead: list[float] = []
     cargo: list[float] = []
@@ -35,9 +39,10 @@ def main() -> int:
         running.build(source, TAG, expected="none")
         for number in range(asked.runs + 1):
             edit(source / "src" / "main.rs", number)
-            built = running.build(source, TAG, expected="layer")
+            lineage = "main" if rung == "workspace" else f"edit-{number}"
+            built = running.build(source, TAG, "--lineage", lineage, expected=rung)
             if number == 0:
-                continue  # the first one reads the new layer from the disk
+                continue  # the first one reads what is new from the disk
             took = cargo_seconds(running.output(built.record["id"]))
             whole.append(built.seconds)
             cargo.append(took)
@@ -47,7 +52,7 @@ def main() -> int:
             print(f"run {number}: {built.seconds:.2f} s, cargo {took:.2f} s", built.stages, file=sys.stderr)
     asked.engine.docker("rmi", "--force", TAG)
     rows = [
-        Row(f"overhead on {driver}", Figure("s", tuple(overhead)), BARS.get(driver)),
+        Row(f"overhead from the {rung} on {driver}", Figure("s", tuple(overhead)), BARS.get((rung, driver))),
         Row("cargo's own time", Figure("s", tuple(cargo))),
         Row("bloomery build, all of it", Figure("s", tuple(whole))),
         *(
@@ -57,7 +62,7 @@ def main() -> int:
             for stage, samples in stages.items()
         ),
     ]
-    figures.report(f"overhead-{driver}", rows, {"driver": driver, "source": asked.source.name})
+    figures.report(f"overhead-{rung}-{driver}", rows, {"rung": rung, "driver": driver, "source": asked.source.name})
     return 0
 
 

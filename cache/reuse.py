@@ -11,8 +11,12 @@ class Rung(StrEnum):
 
     RESULT = "result"
     """The image itself."""
+    WORKSPACE = "workspace"
+    """The lineage's last compile."""
     LAYER = "layer"
     """The dependency layer with exactly this key."""
+    UNITS = "units"
+    """Dependencies, one by one, that were compiled before for whatever lock."""
     NONE = "none"
     """Only the toolchain image."""
 
@@ -28,6 +32,10 @@ class WhyNot(StrEnum):
     """The entry existed and its image is gone from the engine."""
     DAMAGED = "damaged"
     """The entry existed and what was stored is not what it was."""
+    NOT_STORED = "not_stored"
+    """None of its dependencies was compiled before with the same toolchain, flags and environment."""
+    BUSY = "busy"
+    """Another build of the lineage is using its workspace."""
     ASKED_NOT_TO = "asked_not_to"
     """The request wanted a clean build."""
 
@@ -48,6 +56,7 @@ class Standing(StrEnum):
     ABSENT = "absent"
     PRUNED = "pruned"
     DAMAGED = "damaged"
+    BUSY = "busy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +80,7 @@ class ReusePlan:
 def choose(candidates: tuple[Candidate, ...]) -> ReusePlan:
     """The highest rung whose entry is held; `candidates` come best first, and none means: a clean build."""
     if not candidates:
-        clean = tuple(Refusal(rung, WhyNot.ASKED_NOT_TO) for rung in (Rung.RESULT, Rung.LAYER))
+        clean = tuple(Refusal(rung, WhyNot.ASKED_NOT_TO) for rung in Rung if rung is not Rung.NONE)
         return ReusePlan(Rung.NONE, clean)
     refusals: list[Refusal] = []
     for candidate in candidates:
@@ -87,6 +96,10 @@ def _refusal(candidate: Candidate) -> Refusal:
             return Refusal(candidate.rung, WhyNot.PRUNED)
         case Standing.DAMAGED:
             return Refusal(candidate.rung, WhyNot.DAMAGED)
+        case Standing.BUSY:
+            return Refusal(candidate.rung, WhyNot.BUSY)
+        case _ if candidate.rung is Rung.UNITS:
+            return Refusal(candidate.rung, WhyNot.NOT_STORED)
         case _ if candidate.nearest is None:
             return Refusal(candidate.rung, WhyNot.FIRST_BUILD)
         case _:
@@ -101,6 +114,8 @@ class ReuseReport:
     seconds_saved: float = 0.0
     dependencies: int = 0
     """Packages the lock brings in from outside."""
+    reused: int = 0
+    """Packages of these that were not compiled."""
     compiled: tuple[str, ...] = ()
     """`name version` of each package that cargo compiled, members included."""
     refusals: tuple[Refusal, ...] = ()

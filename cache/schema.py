@@ -111,7 +111,87 @@ def _builds_by_scope(tables: Tables) -> None:
     tables.table("builds").create_index(["scope", "sequence"])
 
 
-STEPS: Steps = (("0001_first", _first), ("0002_owners", _owners), ("0003_builds_by_scope", _builds_by_scope))
+def _workspaces(tables: Tables) -> None:
+    columns = {
+        "scope": str,
+        "project": str,
+        "lineage": str,
+        "key": bytes,
+        "sandbox": str,
+        "generation": str,
+        "tree": str,
+        "ledger": bytes,
+        "seconds": float,
+        "size": int,
+        "created_at": float,
+        "used_at": float,
+    }
+    key = ("scope", "project", "lineage")
+    tables.table("workspaces").create(columns, pk=key, not_null=set(columns), strict=True)
+    tables.table("workspaces").create_index(["sandbox"], unique=True)
+
+
+def _units(tables: Tables) -> None:
+    # The deferred keys hold that what is stored is closed: no unit goes while one that was compiled against it stays.
+    tables.execute(
+        """
+        CREATE TABLE units (
+            scope TEXT NOT NULL,
+            unit_key TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            blob TEXT NOT NULL,
+            home TEXT NOT NULL,
+            unit_hash TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,
+            name TEXT NOT NULL,
+            version TEXT NOT NULL,
+            source TEXT NOT NULL,
+            proof TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            features TEXT NOT NULL,
+            profile TEXT NOT NULL,
+            platform TEXT NOT NULL,
+            cook TEXT NOT NULL,
+            seconds REAL NOT NULL,
+            size INTEGER NOT NULL,
+            unpacked INTEGER NOT NULL,
+            created_at REAL NOT NULL,
+            used_at REAL NOT NULL,
+            PRIMARY KEY (scope, unit_key, digest),
+            UNIQUE (scope, unit_key, home, unit_hash, fingerprint)
+        ) STRICT
+        """,
+    )
+    for columns in (["scope", "unit_key", "name"], ["scope", "cook"], ["blob"]):
+        tables.table("units").create_index(columns)
+    tables.execute(
+        """
+        CREATE TABLE unit_dependencies (
+            scope TEXT NOT NULL,
+            unit_key TEXT NOT NULL,
+            unit TEXT NOT NULL,
+            dependency TEXT NOT NULL,
+            PRIMARY KEY (scope, unit_key, unit, dependency),
+            FOREIGN KEY (scope, unit_key, unit) REFERENCES units ON DELETE CASCADE,
+            FOREIGN KEY (scope, unit_key, dependency) REFERENCES units DEFERRABLE INITIALLY DEFERRED
+        ) STRICT, WITHOUT ROWID
+        """,
+    )
+    tables.table("unit_dependencies").create_index(["scope", "unit_key", "dependency"])
+    tables.execute(
+        "CREATE TABLE unit_givers (scope TEXT NOT NULL, cook TEXT NOT NULL, giver TEXT NOT NULL, "
+        "PRIMARY KEY (scope, cook, giver)) STRICT, WITHOUT ROWID",
+    )
+    tables.table("unit_givers").create_index(["scope", "giver"])
+
+
+STEPS: Steps = (
+    ("0001_first", _first),
+    ("0002_owners", _owners),
+    ("0003_builds_by_scope", _builds_by_scope),
+    ("0004_workspaces", _workspaces),
+    ("0005_units", _units),
+)
 
 
 def bring_up_to_date(tables: Tables, steps: Steps = STEPS) -> None:

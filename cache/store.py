@@ -19,10 +19,12 @@ from cache.fetched import Fetched
 from cache.history import History
 from cache.index import Index
 from cache.trees import Trees
+from cache.units import Units
+from cache.workspaces import Workspaces
 
 
-class Store(Trees, Index, Fetched, History):
-    """Trees, layers, results, facts, builds and events; `blobs` are the files that they name."""
+class Store(Trees, Index, Workspaces, Units, Fetched, History):
+    """Trees, layers, results, workspaces, units, facts, builds and events; `blobs` are the files that they name."""
 
     def __init__(self, database: Database, blobs: BlobStore, lock: StateDirLock, instance: str) -> None:
         super().__init__(database)

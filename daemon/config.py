@@ -142,6 +142,21 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceSettings:
+    """How many stopped containers stay, in which the next build of a lineage goes on."""
+
+    count: Count = Count(16)
+    size: Bytes = Bytes(20 * _GIB)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitSettings:
+    """The store of compiled dependencies, one by one."""
+
+    size: Bytes = Bytes(10 * _GIB)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UploadSettings:
     """The bounds of one upload, and how many are read at once."""
 
@@ -206,6 +221,8 @@ class Config:
     toolchains: ToolchainSettings = field(default_factory=ToolchainSettings)
     builds: BuildSettings = field(default_factory=BuildSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    workspaces: WorkspaceSettings = field(default_factory=WorkspaceSettings)
+    units: UnitSettings = field(default_factory=UnitSettings)
     upload: UploadSettings = field(default_factory=UploadSettings)
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

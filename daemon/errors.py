@@ -209,6 +209,13 @@ class EngineRefused(Failure):
     title = "The container engine refused a request"
 
 
+class StillConnected(Failure):
+    """A sandbox that was taken off its network had one in its next run; the step ended before it began."""
+
+    kind = "still_connected"
+    title = "A sandbox could not be taken off its network"
+
+
 class ImageGone(Failure):
     """An image that a build needs is not in the engine (any more)."""
 

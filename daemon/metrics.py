@@ -146,7 +146,7 @@ class Metrics:
     def _reused(self, outcome: Outcome) -> None:
         report = outcome.reuse
         self._saved.labels(report.rung).inc(max(0.0, report.seconds_saved))
-        if report.rung is Rung.LAYER:
+        if report.rung in {Rung.WORKSPACE, Rung.LAYER, Rung.UNITS}:
             self._asked.labels(CacheAnswer.HIT, "").inc()
         elif report.rung is Rung.NONE:
             why = next((refusal.why for refusal in report.refusals if refusal.rung is Rung.LAYER), WhyNot.FIRST_BUILD)

@@ -13,8 +13,13 @@ _WHY = {
     "key_changed": "something that it depends on has changed",
     "pruned": "it existed and was pruned from the engine",
     "damaged": "it existed and was found damaged",
+    "not_stored": "none of its dependencies has been compiled here before",
+    "busy": "another build of this lineage is using it",
     "asked_not_to": "the request asked for a clean build",
 }
+_FIRST_OF_LINEAGE = "this lineage has no earlier build"
+_OF_LINEAGE = frozenset({"result", "workspace"})
+"""Rungs whose entries a lineage has for itself."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LOCK = "Cargo.lock"
 _LONGEST = 60
@@ -26,7 +31,7 @@ def refusals(report: Json) -> list[str]:
     given = list(report.get("refusals", ()))
     for position, refusal in enumerate(given):
         below = {change["label"] for lower in given[position + 1 :] for change in lower.get("differences", ())}
-        told.append(f"not {refusal['rung']}: {_WHY.get(refusal['why'], refusal['why'])}")
+        told.append(f"not {refusal['rung']}: {_reason(refusal)}")
         told += [
             f"  {line}"
             for change in refusal.get("differences", ())
@@ -34,6 +39,13 @@ def refusals(report: Json) -> list[str]:
             for line in _changed(change)
         ]
     return told
+
+
+def _reason(refusal: Json) -> str:
+    why = str(refusal["why"])
+    if why == "first_build" and refusal["rung"] in _OF_LINEAGE:
+        return _FIRST_OF_LINEAGE
+    return _WHY.get(why, why)
 
 
 def _changed(change: Json) -> Iterator[str]:

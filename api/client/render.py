@@ -26,7 +26,9 @@ _TENTHS_BELOW = 100
 
 RUNGS = {
     "result": "the image itself was reused",
+    "workspace": "the last compile of this lineage went on",
     "layer": "the dependencies were reused",
+    "units": "dependencies that were compiled before were reused",
     "none": "nothing was reused",
 }
 
@@ -117,8 +119,17 @@ def reuse(report: Json) -> list[str]:
     """The reuse report: its rung, what it saved, and why not a higher one."""
     rung = report["rung"]
     saved = report.get("seconds_saved", 0)
-    told = [f"{rung}: {RUNGS.get(rung, rung)}" + (f", {duration(saved)} saved" if saved else "")]
+    told = [f"{rung}: {_reused(report)}" + (f", {duration(saved)} saved" if saved else "")]
     return [*told, *refusals(report), *(f"note: {note}" for note in report.get("notes", ()))]
+
+
+def _reused(report: Json) -> str:
+    """What the rung means; for units how many packages, where the build is over and that is known."""
+    rung: str = report["rung"]
+    reused: int = report.get("reused", 0)
+    if rung == "units" and reused:
+        return f"{reused:,} of {count(reused + len(report.get('compiled', ())), 'package')} were compiled before"
+    return RUNGS.get(rung, rung)
 
 
 def report(build: Json, told_before: Collection[str] = ()) -> list[str]:

@@ -1,7 +1,8 @@
 """What `build` and `explain` send: a directory as a tree, its revision, and the options as a request.
 
 The call that names the tree is made first, and the tree uploaded only if the daemon lacks it: an unchanged tree costs
-one request, and none of the upload's code is even loaded.
+one request, and none of the upload's code is even loaded. Of a tree that was another one the last time, the daemon is
+told first what it holds.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from cache.errors import Blame, Failure
 _PATIENCE_SECONDS = 1.0
 _REDRAW_SECONDS = 0.1
 _ABSENT = frozenset({"unknown_tree", "missing_blobs"})
+_ASKED = "asked"
+"""What is remembered: the tree that a daemon was asked about last."""
 
 
 class BadOption(Failure):
@@ -106,16 +109,21 @@ class Source:
         revision = read_revision(root, tree, stamps)
         if revision is not None:
             self.request["revision"] = revision._asdict()
+        before = stamps.fact(_ASKED, [])
+        self._edited = before not in {None, tree}
+        if before != tree:
+            stamps.state(_ASKED, [], tree)
         stamps.save()
 
     def ask(self, client: Client, call: Callable[[], Json]) -> Json:
-        """Make a call that names the tree, uploading it first where the daemon says that it is not there."""
-        try:
-            return call()
-        except Failure as failure:
-            if failure.kind not in _ABSENT:
-                raise
-        from api.client.uploading import upload  # noqa: PLC0415 - its threads are of no use to an unchanged tree
+        """Make a call that names the tree, uploading it first where it was edited or the daemon does not have it."""
+        if not self._edited:
+            try:
+                return call()
+            except Failure as failure:
+                if failure.kind not in _ABSENT:
+                    raise
+        from api.client.uploading import upload  # noqa: PLC0415 - of no use to an unchanged tree
 
         upload(client, self._worktree, self._console)
         return call()

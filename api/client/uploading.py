@@ -1,12 +1,10 @@
 """Gets a source tree to a daemon that lacks it: the listing, then the blobs that it asks for.
 
-Blobs go over up to four connections, each sending one after the other.
+Few blobs go over the connection that is there, many over up to four more.
 """
 
 import os
-import threading
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from io import RawIOBase
 from typing import BinaryIO, cast
 
@@ -25,7 +23,6 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """What became a link or a fifo meanwhile is neither followed nor waited for."""
 _ROUNDS = 3
 """As often as blobs may be pruned between their upload and the listing that names them."""
-_REDRAW_SECONDS = 0.1
 
 
 class TreesDiffer(Failure):
@@ -78,39 +75,31 @@ def _listed(entry: TreeEntry) -> Json:
 
 
 class _Upload:
-    """One upload: its threads share only the count and the wish to stop."""
+    """Some blobs of one tree."""
 
     def __init__(self, client: Client, worktree: Worktree, entries: Sequence[TreeEntry]) -> None:
         self._client = client
         self._worktree = worktree
         self._entries = entries
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._done = 0
 
     def run(self, console: Console) -> None:
         """Send everything; the first failure ends the rest."""
-        lanes = min(_CONNECTIONS, 1 + len(self._entries) // _EACH)
-        with ThreadPoolExecutor(lanes) as pool:
-            try:
-                pending = {pool.submit(self._lane, self._entries[lane::lanes]) for lane in range(lanes)}
-                while pending:
-                    done, pending = wait(pending, _REDRAW_SECONDS, FIRST_EXCEPTION)
-                    for each in done:
-                        each.result()
-                    console.bar(bar(self._done, len(self._entries), "uploading", console.width))
-            finally:
-                self._stopped.set()
-                console.clear()
 
-    def _lane(self, entries: Sequence[TreeEntry]) -> None:
-        with self._client.twin() as client:
-            for entry in entries:
-                if self._stopped.is_set():
-                    return
-                self._send(client, entry)
-                with self._lock:
-                    self._done += 1
+        def tell(done: int) -> None:
+            console.bar(bar(done, len(self._entries), "uploading", console.width))
+
+        try:
+            lanes = min(_CONNECTIONS, 1 + len(self._entries) // _EACH)
+            if lanes > 1:
+                from api.client.lanes import Lanes  # noqa: PLC0415 - few blobs are sent before threads would be loaded
+
+                Lanes(self._client, self._send).run(self._entries, lanes, tell)
+                return
+            for number, entry in enumerate(self._entries, 1):
+                self._send(self._client, entry)
+                tell(number)
+        finally:
+            console.clear()
 
     def _send(self, client: Client, entry: TreeEntry) -> None:
         try:

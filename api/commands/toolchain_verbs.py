@@ -21,7 +21,7 @@ from daemon.toolchains import labels, offers, rustup
 from daemon.toolchains.check import check
 from daemon.toolchains.debian import Cached
 from daemon.toolchains.errors import BadToolchain
-from daemon.toolchains.kept import KeptFacts
+from daemon.toolchains.kept import KeptFacts, user_cache
 from daemon.toolchains.make import Recipe, WayOut, make_from_image, make_from_rustup
 from daemon.toolchains.toolchain import Toolchain
 
@@ -56,16 +56,14 @@ def run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 async def _run(args: argparse.Namespace, environ: Mapping[str, str], console: Console) -> int:
-    home = Path(environ.get("HOME") or "/")
-    cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache") / "bloomery/toolchains"
     config = read_config(Path(args.config)) if args.config else Config()
     url = args.engine or config.engine.url or environ.get("DOCKER_HOST")
     async with await DockerEngine.connect(url or None, config.engine.timeouts()) as engine:
         session = _Session(
             engine=engine,
             config=config,
-            facts=KeptFacts(cache / "facts"),
-            cache=cache,
+            facts=KeptFacts.of_user(environ),
+            cache=user_cache(environ),
             environ=environ,
             console=console,
         )

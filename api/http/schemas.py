@@ -30,6 +30,15 @@ Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=_PRINTABLE)]
 DigestText = Annotated[
     str, Meta(pattern=r"^sha256:[0-9a-f]{64}(?!\n)$", description="`sha256:` and 64 hexadecimal digits")
 ]
+Lineage = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=_PRINTABLE,
+        description="A line of builds of the project, such as a branch; each goes on where the last one stopped",
+    ),
+]
 Scope = Annotated[
     str,
     Meta(
@@ -122,7 +131,7 @@ class BuildBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ) = None
     reuse: Reuse = Reuse.ALL
     project: Name | None = None
-    lineage: Name = "main"
+    lineage: Lineage = "main"
     scope: Scope | None = None
     revision: RevisionBody = RevisionBody()
 
@@ -158,7 +167,7 @@ class BuildQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     link: Link | None = None
     directory: Directory = ""
     project: Name | None = None
-    lineage: Name = "main"
+    lineage: Lineage = "main"
     scope: Scope | None = None
     reuse: Reuse = Reuse.ALL
     commit: Text = ""

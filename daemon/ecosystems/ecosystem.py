@@ -6,6 +6,7 @@ what came of it. The stages (`daemon.pipeline`) own the containers, the project 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -15,11 +16,14 @@ from cache.errors import Failure
 from cache.keys import Key
 from cache.manifests.source import SourceFiles
 from cache.tree import SourceTree
+from cache.units import UnitOrigin
 from daemon.builds import BuildRequest, Diagnostic, ImageRequest, Link
 from daemon.engine.engine import OutputStream
 from daemon.events import Progress
 from daemon.tarball import Member
 from daemon.toolchains.toolchain import Toolchain
+from daemon.units.cook import LiveUnit
+from daemon.units.layout import UnitLayout
 
 SOURCE_TIME = 978307200
 """2001-01-01: the one mtime of every source file and directory (law 1), and SOURCE_DATE_EPOCH."""
@@ -32,6 +36,13 @@ class UntrustworthyLayer(Failure):
     title = "A dependency layer could not be trusted"
 
 
+class UntrustworthyWorkspace(Failure):
+    """A workspace was not what its ledger says: it is discarded, and the build goes on from the layer."""
+
+    kind = "untrustworthy_workspace"
+    title = "A workspace could not be trusted"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """The sources of one build, readable without an engine."""
@@ -42,6 +53,19 @@ class Source:
     request: BuildRequest
     lock: bytes | None = None
     """A lock that was made for sources that have none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitsOf:
+    """What the unit store is asked for a project, and where its compiler keeps units."""
+
+    key: Digest
+    """The unit key: under another nothing may be reused."""
+    origins: tuple[UnitOrigin, ...]
+    """The packages whose sources the lock proves."""
+    layout: UnitLayout
+    artefact_time: int
+    """The constant mtime of artefacts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +84,8 @@ class Plan:
     dependencies: int
     private: str = ""
     """The project's name where its layer may not be shared with others (law 6)."""
+    units: UnitsOf | None = None
+    """None where nothing of its cook may be stored or put in."""
     notes: tuple[str, ...] = ()
 
 
@@ -102,6 +128,10 @@ class StepReader(Protocol):
         """`name version` of each package that was compiled, not reused."""
         ...
 
+    def reused(self) -> tuple[str, ...]:
+        """`name version` of each dependency that was not compiled."""
+        ...
+
     @property
     def diagnostics(self) -> Sequence[Diagnostic]:
         """What the compiler said."""
@@ -117,6 +147,14 @@ class Step:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+class Afterwards(StrEnum):
+    """What becomes of a fetch step's sandbox."""
+
+    REMOVED = "removed"
+    COOKS = "cooks"
+    """The cook may go on in it, where its network can be taken away: what the step unpacked is there already."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchStep:
     """The step that has network."""
@@ -124,8 +162,9 @@ class FetchStep:
     step: Step
     take: tuple[str, ...]
     """Paths that come out of its sandbox, each handed to `Project.admit` as a tar."""
+    afterwards: Afterwards = Afterwards.REMOVED
     in_memory: tuple[str, ...] = ()
-    """Directories for what is not taken out."""
+    """Directories for what is not taken out, in a sandbox that is removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +205,69 @@ class Fetching(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recompile:
+    """A compile in a workspace: only what changed is put, and only what is dirty is compiled."""
+
+    clear: Step | None
+    """Runs first where files are gone from the sources: what it takes away must not be put."""
+    step: Step
+    dirty: frozenset[str]
+    """Packages that cargo must not find fresh."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """What is known of a sandbox in which a compile has run: the ecosystem's own ledger (JSON), and bytes on disk."""
+
+    ledger: bytes
+    size: int
+
+
+class Compiling(Protocol):
+    """The side of a planned project that compiles its own sources."""
+
+    @property
+    def leaves(self) -> str:
+        """The directory of the sandbox that every compile leaves behind, also one that fails."""
+        ...
+
+    def step(self) -> Step:
+        """The sources over the layer."""
+        ...
+
+    def again(self, before: SourceTree, ledger: bytes) -> Recompile | None:
+        """The sources over those of the lineage's last compile; None where its ledger is not to be trusted."""
+        ...
+
+    def compiled(self, reader: StepReader, again: Recompile | None = None) -> Compiled:
+        """What the compile made; fails where a binary is not certainly the real, newly compiled one (law 3)."""
+        ...
+
+    def remembered(self, archive: Path) -> Remembered | None:
+        """What has to be known for compiling in this sandbox again, from the tar of what its compile left.
+
+        None: the sandbox cannot be used again. Blocks.
+        """
+        ...
+
+
+class Cooking(Protocol):
+    """The side of a planned project that compiles dependencies."""
+
+    def step(self, fetched: Fetched | None) -> Step:
+        """Dependencies alone, from stub sources; None in the sandbox that fetched, where all of it is already."""
+        ...
+
+    def settle(self, cooked: StepReader) -> Step:
+        """After the cook, in the same sandbox: take out all but the units of dependencies, and stamp those."""
+        ...
+
+    def live(self, cooked: StepReader) -> tuple[LiveUnit, ...]:
+        """The units of dependencies that the cook's messages name."""
+        ...
+
+
 class Project(Protocol):
     """A planned project: what each step does, and what came of it."""
 
@@ -179,24 +281,18 @@ class Project(Protocol):
         """Its side that needs the network."""
         ...
 
+    @property
+    def cooking(self) -> Cooking:
+        """Its side that compiles dependencies."""
+        ...
+
+    @property
+    def compiling(self) -> Compiling:
+        """Its side that compiles the sources."""
+        ...
+
     def reader(self, progress: Progress) -> StepReader:
         """A reader for the output of one step, whichever it is."""
-        ...
-
-    def cook(self, fetched: Fetched) -> Step:
-        """Dependencies alone, from stub sources."""
-        ...
-
-    def settle(self, cooked: StepReader) -> Step:
-        """After the cook, in the same sandbox: take out all but the units of dependencies, and stamp those."""
-        ...
-
-    def compile(self) -> Step:
-        """The sources over the layer."""
-        ...
-
-    def compiled(self, reader: StepReader) -> Compiled:
-        """What the compile made; fails where a binary is not certainly the real, newly compiled one (law 3)."""
         ...
 
 

@@ -94,6 +94,23 @@ class Sandbox:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxState:
+    """A container looked at by itself."""
+
+    id: str
+    state: str
+    """`exited` after a run, `created` before the first."""
+    image_id: str
+    generation: str
+    """When its last run ended, as the engine writes it: another text means that somebody has run it since.
+
+    While it runs, that is still the end of the run before; before the first it is year 1. Files that are put in or
+    read do not change it.
+    """
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineImage:
     """An image as the engine sees it."""
 
@@ -152,8 +169,8 @@ class Sandboxes(Protocol):
         """The tar stream of a path of a stopped container; `FileNotFoundError` where there is no such path."""
         ...
 
-    async def commit(self, sandbox: str, reference: str, labels: Mapping[str, str]) -> str:
-        """Make an image of a stopped container; returns its id."""
+    async def isolate(self, sandbox: str) -> None:
+        """Take a stopped container's network away for all its later runs; `EngineRefused` where that is not certain."""
         ...
 
     async def remove(self, sandbox: str) -> None:
@@ -176,6 +193,10 @@ class Images(Protocol):
         """`docker import` of an uncompressed root filesystem; `changes` are Dockerfile lines; returns the image id."""
         ...
 
+    async def commit(self, sandbox: str, reference: str, labels: Mapping[str, str]) -> str:
+        """Make an image of a stopped container; returns its id."""
+        ...
+
     async def tag(self, image: str, reference: str) -> None:
         """Give an image one more name; a name that another image had moves."""
         ...
@@ -194,6 +215,10 @@ class Survey(Protocol):
 
     async def sandboxes(self, labels: Mapping[str, str]) -> tuple[Sandbox, ...]:
         """All containers, running or not, that carry all of these labels."""
+        ...
+
+    async def sandbox(self, sandbox: str) -> SandboxState | None:
+        """The container with this id, or None where it is gone."""
         ...
 
     async def images(self, labels: Mapping[str, str]) -> tuple[EngineImage, ...]:

@@ -1,18 +1,20 @@
 """Images by an engine's HTTP API: `Images` of `daemon.engine.engine`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from cache.errors import Failure
 from daemon.engine.engine import EngineImage
 from daemon.engine.names import repository_and_tag
+from daemon.engine.settled import settled
+from daemon.engine.stopped import require_stopped
 from daemon.engine.stream import plain, progress, progress_error
 from daemon.engine.transport import Params, Transport
-from daemon.errors import EngineRefused, ImageGone, NoSpace
+from daemon.errors import EngineRefused, ImageGone, NoSpace, SandboxGone
 
 
 class EngineImages:
-    """Inspects, loads, imports, tags and removes images."""
+    """Inspects, loads, imports, commits, tags and removes images."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -59,6 +61,30 @@ class EngineImages:
             )
         except ImageGone:
             return
+
+    async def commit(self, sandbox: str, reference: str, labels: Mapping[str, str]) -> str:
+        """Make an image of a stopped container; returns its id.
+
+        The image carries these labels and those of the image it came from. The container's own are there, but empty:
+        an engine merges them in, and they vary.
+        """
+        state = await require_stopped(self._transport, sandbox, "committed")
+        origin = await self.inspect(state["Image"])
+        repository, tag = repository_and_tag(reference)
+        inherited = dict.fromkeys(state["Config"]["Labels"] or {}, "") | dict(origin.labels if origin else {})
+        params = {"container": sandbox, "repo": repository, "tag": tag, "pause": "0"}
+        body = {"Labels": {**inherited, **labels}}
+
+        async def commit() -> str:
+            answer = await self._transport.ask(
+                "POST", "commit", params=params, body=body, gone=SandboxGone, within=self._transport.timeouts.commit
+            )
+            return str(answer["Id"])
+
+        async def undo(_image: str) -> None:
+            await self.remove(reference)
+
+        return await settled(commit(), undo=undo)
 
     async def _send(self, path: str, params: Params, archive: AsyncIterator[bytes]) -> list[dict[str, Any]]:
         async with self._transport.exchange("POST", path, params=params, body=plain(archive)) as answer:

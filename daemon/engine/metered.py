@@ -18,6 +18,7 @@ from daemon.engine.engine import (
     Sandbox,
     Sandboxes,
     SandboxSpec,
+    SandboxState,
     Survey,
 )
 from daemon.errors import EngineRefused, EngineUnavailable
@@ -66,9 +67,9 @@ class _MeteredSandboxes:
             async for piece in self._inner.get(sandbox, path):
                 yield piece
 
-    async def commit(self, sandbox: str, reference: str, labels: Mapping[str, str]) -> str:
-        with _counted(self._failed, "commit"):
-            return await self._inner.commit(sandbox, reference, labels)
+    async def isolate(self, sandbox: str) -> None:
+        with _counted(self._failed, "isolate"):
+            await self._inner.isolate(sandbox)
 
     async def remove(self, sandbox: str) -> None:
         with _counted(self._failed, "remove"):
@@ -92,6 +93,10 @@ class _MeteredImages:
         with _counted(self._failed, "import_root"):
             return await self._inner.import_root(archive, reference, changes)
 
+    async def commit(self, sandbox: str, reference: str, labels: Mapping[str, str]) -> str:
+        with _counted(self._failed, "commit"):
+            return await self._inner.commit(sandbox, reference, labels)
+
     async def tag(self, image: str, reference: str) -> None:
         with _counted(self._failed, "tag"):
             await self._inner.tag(image, reference)
@@ -113,6 +118,10 @@ class _MeteredSurvey:
     async def sandboxes(self, labels: Mapping[str, str]) -> tuple[Sandbox, ...]:
         with _counted(self._failed, "sandboxes"):
             return await self._inner.sandboxes(labels)
+
+    async def sandbox(self, sandbox: str) -> SandboxState | None:
+        with _counted(self._failed, "sandbox"):
+            return await self._inner.sandbox(sandbox)
 
     async def images(self, labels: Mapping[str, str]) -> tuple[EngineImage, ...]:
         with _counted(self._failed, "images"):

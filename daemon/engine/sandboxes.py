@@ -1,23 +1,23 @@
 """Containers by an engine's HTTP API: `Sandboxes` of `daemon.engine.engine`."""
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 from cache.errors import Failure
-from daemon.engine.engine import Exit, Limits, OutputSink, SandboxSpec
-from daemon.engine.images import EngineImages
-from daemon.engine.names import repository_and_tag
+from daemon.engine.engine import Exit, Limits, Network, OutputSink, SandboxSpec
 from daemon.engine.profile import create_request
 from daemon.engine.run import Run
 from daemon.engine.settled import settled
+from daemon.engine.stopped import container_path, require_stopped
 from daemon.engine.stream import TarEnd, plain
 from daemon.engine.transport import Transport
 from daemon.errors import EngineRefused, EngineUnavailable, ImageGone, SandboxGone
 
+_NO_NETWORK = "none"
+
 
 class EngineSandboxes:
-    """Creates, fills, runs, reads, commits and removes containers."""
+    """Creates, fills, runs, reads, isolates and removes containers."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -36,9 +36,9 @@ class EngineSandboxes:
 
     async def put(self, sandbox: str, archive: AsyncIterator[bytes]) -> None:
         """Unpack an uncompressed tar stream at `/` of a container that is not running."""
-        await self._require_stopped(sandbox, "put into")
+        await require_stopped(self._transport, sandbox, "put into")
         exchange = self._transport.exchange(
-            "PUT", f"{_path(sandbox)}/archive", params={"path": "/"}, body=plain(archive), gone=SandboxGone
+            "PUT", f"{container_path(sandbox)}/archive", params={"path": "/"}, body=plain(archive), gone=SandboxGone
         )
         async with exchange as answer:
             while await answer.read():
@@ -46,58 +46,51 @@ class EngineSandboxes:
 
     async def run(self, sandbox: str, sink: OutputSink, limits: Limits) -> Exit:
         """Start, pass all output on, wait for the end; see `Sandboxes.run`."""
-        await self._require_stopped(sandbox, "started")
-        return await Run(self._transport, _path(sandbox), sink, limits).finish()
+        await require_stopped(self._transport, sandbox, "started")
+        return await Run(self._transport, container_path(sandbox), sink, limits).finish()
 
     async def get(self, sandbox: str, path: str) -> AsyncIterator[bytes]:
         """The tar stream of a path of a stopped container; `FileNotFoundError` where there is no such path."""
-        await self._require_stopped(sandbox, "read")
+        await require_stopped(self._transport, sandbox, "read")
         end = TarEnd()
         try:
             async with self._transport.exchange(
-                "GET", f"{_path(sandbox)}/archive", params={"path": path}, gone=_NoSuchPath
+                "GET", f"{container_path(sandbox)}/archive", params={"path": path}, gone=_NoSuchPath
             ) as answer:
                 while piece := await answer.read():
                     end.feed(piece)
                     yield piece
         except _NoSuchPath as missing:
-            await self._require_stopped(sandbox, "read")
+            await require_stopped(self._transport, sandbox, "read")
             raise FileNotFoundError(f"There is no {path} in the container {sandbox[:12]}") from missing
         if not end.whole:
             raise EngineUnavailable(f"The engine broke off while {path} was read from {sandbox[:12]}")
 
-    async def commit(self, sandbox: str, reference: str, labels: Mapping[str, str]) -> str:
-        """Make an image of a stopped container; returns its id.
+    async def isolate(self, sandbox: str) -> None:
+        """Take a stopped container's network away for all its later runs; `EngineRefused` where that is not certain."""
+        found = await require_stopped(self._transport, sandbox, "taken off its network")
+        if found["HostConfig"]["NetworkMode"] == Network.HOST:
+            raise EngineRefused(f"The container {sandbox[:12]} has the host's network, which cannot be taken away")
+        for name in found["NetworkSettings"]["Networks"]:
+            if name != _NO_NETWORK:
+                await self._connect("disconnect", name, sandbox)
+        if _NO_NETWORK not in found["NetworkSettings"]["Networks"]:
+            # With none at all, an engine may connect it to its first one again when it starts.
+            await self._connect("connect", _NO_NETWORK, sandbox)
+        left = await require_stopped(self._transport, sandbox, "taken off its network")
+        if set(left["NetworkSettings"]["Networks"]) != {_NO_NETWORK}:
+            raise EngineRefused(f"The engine did not take the container {sandbox[:12]} off its network")
 
-        The image carries these labels and those of the image it came from. The container's own are there, but empty:
-        an engine merges them in, and they vary.
-        """
-        state = await self._require_stopped(sandbox, "committed")
-        origin = await EngineImages(self._transport).inspect(state["Image"])
-        repository, tag = repository_and_tag(reference)
-        inherited = dict.fromkeys(state["Config"]["Labels"] or {}, "") | dict(origin.labels if origin else {})
-        params = {"container": sandbox, "repo": repository, "tag": tag, "pause": "0"}
-        body = {"Labels": {**inherited, **labels}}
-
-        async def commit() -> str:
-            answer = await self._transport.ask(
-                "POST", "commit", params=params, body=body, gone=SandboxGone, within=self._transport.timeouts.commit
-            )
-            return str(answer["Id"])
-
-        async def undo(_image: str) -> None:
-            await self._transport.ask(
-                "DELETE", f"images/{reference}", gone=ImageGone, within=self._transport.timeouts.remove
-            )
-
-        return await settled(commit(), undo=undo)
+    async def _connect(self, verb: str, network: str, sandbox: str) -> None:
+        body = {"Container": sandbox}
+        await self._transport.ask("POST", f"networks/{quote(network, safe='')}/{verb}", body=body, gone=SandboxGone)
 
     async def remove(self, sandbox: str) -> None:
         """Kill if need be and remove; no error if it is gone."""
         within = self._transport.timeouts.remove
         try:
             params = {"force": "1", "v": "1"}
-            await self._transport.ask("DELETE", _path(sandbox), params=params, gone=SandboxGone, within=within)
+            await self._transport.ask("DELETE", container_path(sandbox), params=params, gone=SandboxGone, within=within)
         except SandboxGone:
             return
         except EngineRefused as refused:
@@ -109,21 +102,15 @@ class EngineSandboxes:
         within = self._transport.timeouts.remove
         try:
             await self._transport.ask(
-                "POST", f"{_path(sandbox)}/wait", params={"condition": "removed"}, gone=SandboxGone, within=within
+                "POST",
+                f"{container_path(sandbox)}/wait",
+                params={"condition": "removed"},
+                gone=SandboxGone,
+                within=within,
             )
         except SandboxGone:
             return
 
-    async def _require_stopped(self, sandbox: str, what: str) -> dict[str, Any]:
-        state: dict[str, Any] = await self._transport.ask("GET", f"{_path(sandbox)}/json", gone=SandboxGone)
-        if state["State"]["Running"]:
-            raise EngineRefused(f"The container {sandbox[:12]} is running, so it cannot be {what}")
-        return state
-
 
 class _NoSuchPath(Failure):
     """A 404 that means the path or the container: only a second question tells."""
-
-
-def _path(sandbox: str) -> str:
-    return f"containers/{quote(sandbox, safe='')}"

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Awaitable, Callable, Mapping
 
-from daemon.engine.engine import EngineImage, EngineInfo, Sandbox
+from daemon.engine.engine import EngineImage, EngineInfo, Sandbox, SandboxState
 from daemon.engine.images import EngineImages, image_of, refusal
 from daemon.engine.names import repository_and_tag
+from daemon.engine.stopped import container_path
 from daemon.engine.stream import progress, progress_error
 from daemon.engine.transport import Transport
-from daemon.errors import ImageGone
+from daemon.errors import ImageGone, SandboxGone
 
 _UNKNOWN = ("not found", "manifest unknown", "pull access denied", "repository does not exist")
 
@@ -35,6 +36,20 @@ class EngineSurvey:
                 labels=entry.get("Labels") or {},
             )
             for entry in listed
+        )
+
+    async def sandbox(self, sandbox: str) -> SandboxState | None:
+        """The container with this id, or None where it is gone."""
+        try:
+            found = await self._transport.ask("GET", f"{container_path(sandbox)}/json", gone=SandboxGone)
+        except SandboxGone:
+            return None
+        return SandboxState(
+            id=found["Id"],
+            state=found["State"]["Status"],
+            image_id=found["Image"],
+            generation=found["State"]["FinishedAt"],
+            labels=found["Config"]["Labels"] or {},
         )
 
     async def images(self, labels: Mapping[str, str]) -> tuple[EngineImage, ...]:

@@ -6,14 +6,16 @@ that is killed when it takes too long. Facts follow from content alone, so they 
 
 import asyncio
 import contextlib
+import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from cache.digest import Digest
+from daemon.engine.settled import uninterrupted
 from daemon.errors import BadOutput
 from daemon.image import elf_child
 
@@ -109,6 +111,15 @@ class ElfReader:
         self._timeout = timeout
         self._known: dict[Digest, _Answer] = {}
 
+    @contextlib.asynccontextmanager
+    async def ahead(self) -> AsyncIterator["ElfChild"]:
+        """A child process for one call of `look`, which starts while the caller does something else."""
+        child = ElfChild()
+        try:
+            yield child
+        finally:
+            await uninterrupted(child.end())
+
     async def read(self, files: Sequence[ElfInput]) -> tuple[Elf, ...]:
         """The facts about each file, in order; `BadOutput` for one that is no sound ELF file."""
         answers = await self._answers(files)
@@ -117,50 +128,73 @@ class ElfReader:
                 raise BadOutput(f"{file.name} cannot be put into an image: {answer.refused}", file=file.name)
         return tuple(answer.elf for answer in answers if answer.elf is not None)
 
-    async def look(self, files: Sequence[ElfInput]) -> tuple[Elf | None, ...]:
+    async def look(self, files: Sequence[ElfInput], child: "ElfChild | None" = None) -> tuple[Elf | None, ...]:
         """The facts about each file that is a sound ELF file, None for each that is not."""
-        return tuple(answer.elf for answer in await self._answers(files))
+        return tuple(answer.elf for answer in await self._answers(files, child))
 
-    async def _answers(self, files: Sequence[ElfInput]) -> tuple[_Answer, ...]:
+    async def _answers(self, files: Sequence[ElfInput], child: "ElfChild | None" = None) -> tuple[_Answer, ...]:
         unknown = {file.digest: file for file in files if file.digest not in self._known}
-        self._known.update(zip(unknown, await self._ask(tuple(unknown.values())), strict=True))
+        if unknown:
+            async with contextlib.AsyncExitStack() as unless_ahead:
+                if child is None:
+                    child = await unless_ahead.enter_async_context(self.ahead())
+                self._known.update(zip(unknown, await self._ask(tuple(unknown.values()), child), strict=True))
         answers = tuple(self._known[file.digest] for file in files)
         while len(self._known) > _REMEMBERED:
             del self._known[next(iter(self._known))]
         return answers
 
-    async def _ask(self, files: Sequence[ElfInput]) -> tuple[_Answer, ...]:
-        if not files:
-            return ()
+    async def _ask(self, files: Sequence[ElfInput], child: "ElfChild") -> tuple[_Answer, ...]:
         for file in files:
             if (size := file.source.stat().st_size) > LARGEST_FILE:
                 raise BadOutput(
                     f"{file.name} has {size} bytes; a binary may have {LARGEST_FILE}", file=file.name, size=size
                 )
-        largest = max(file.source.stat().st_size for file in files)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            elf_child.__file__,
-            str(largest),
-            *(str(file.source) for file in files),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
         try:
             async with asyncio.timeout(self._timeout):
-                assert process.stdout is not None
-                text = await _counted(process.stdout)
-                await process.wait()
+                text = await child.ask([file.source for file in files])
             return msgspec.json.decode(text, type=tuple[_Answer, ...])
         except (TimeoutError, ValueError) as error:
             names = ", ".join(file.name for file in files)
             raise BadOutput(f"{names}: reading it as an ELF file takes too long or too much", file=names) from error
-        finally:
+
+
+class ElfChild:
+    """A child process that reads files once, and then ends; starting it does not wait for it to be up."""
+
+    def __init__(self) -> None:
+        self._start = asyncio.create_task(_started())
+
+    async def ask(self, sources: Sequence[Path]) -> bytes:
+        """What the child prints about these files; `ValueError` where it does not come to an end."""
+        process = await asyncio.shield(self._start)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        largest = max(source.stat().st_size for source in sources)
+        process.stdin.write(json.dumps([largest, *map(str, sources)]).encode())
+        process.stdin.close()
+        text = await _counted(process.stdout)
+        await process.wait()
+        return text
+
+    async def end(self) -> None:
+        """Kill it, if it has not ended."""
+        with contextlib.suppress(OSError):
+            process = await self._start
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await asyncio.shield(process.wait())
+            await process.wait()
+
+
+async def _started() -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-I",
+        elf_child.__file__,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
 
 
 async def _counted(stream: asyncio.StreamReader) -> bytes:

@@ -1,5 +1,7 @@
 """Reads hostile ELF files; runs as a child process of its own (`daemon.image.elf` starts it) and prints JSON.
 
+It may be started before there is anything to read, and then waits.
+
 Only program headers and the dynamic segment are looked at, because the loader looks at nothing else (System V gABI,
 "Program Loading and Dynamic Linking"; symbol versions: https://www.akkadia.org/drepper/symbol-versioning). Every walk
 is bounded; what the bounds do not catch, the limits on CPU time and memory end.
@@ -7,6 +9,7 @@ is bounded; what the bounds do not catch, the limits on CPU time and memory end.
 
 import json
 import mmap
+import os
 import re
 import resource
 import sys
@@ -201,13 +204,19 @@ def read(path: str) -> dict[str, object]:
         return {"refused": f"it is no well-formed ELF file ({type(error).__name__})"}
 
 
-def main(arguments: list[str]) -> None:
-    """`SIZE PATH...`: SIZE is the largest file's, in bytes, which is mapped over and above the limit on memory."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY + int(arguments[0]),) * 2)
+def main() -> None:
+    """Wait for `[SIZE, PATH...]` on stdin; SIZE is the largest file's, in bytes, mapped over and above the memory."""
+    asked = sys.stdin.buffer.read()
+    if not asked:
+        return
+    size, *paths = json.loads(asked)
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY + size,) * 2)
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.stdout.write(json.dumps([read(path) for path in arguments[1:]]))
+    sys.stdout.write(json.dumps([read(path) for path in paths]))
+    sys.stdout.flush()
+    os._exit(0)  # somebody waits, and an interpreter takes longer to be taken down than to read a file
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

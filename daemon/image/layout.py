@@ -17,6 +17,9 @@ from daemon.tarball import Member
 
 _REFERENCE = "org.opencontainers.image.ref.name"
 _CONTAINERD = "io.containerd.image.name"
+_BEGINNING = tuple(Member(path=path, mode=0o755, mtime=MTIME) for path in ("blobs", "blobs/sha256"))
+BEGINNING = b"".join(tarball.entries(_BEGINNING))
+"""What every archive begins with, whatever it holds."""
 
 
 def archive(manifest: Digest, tags: Iterable[str], blobs: Blobs) -> AsyncIterator[bytes]:
@@ -33,8 +36,7 @@ def _members(digest: Digest, tags: tuple[str, ...], blobs: Blobs) -> Iterator[Me
     manifest = json.loads(content)
     config, layers = _named(manifest["config"]), [_named(layer) for layer in manifest["layers"]]
     itself = Blob(digest, len(content))
-    yield _directory("blobs")
-    yield _directory("blobs/sha256")
+    yield from _BEGINNING
     for blob in sorted({itself, config, *layers}, key=lambda one: one.digest):
         yield Member(path=_path(blob), mode=0o644, mtime=MTIME, source=blobs.path(blob.digest), size=blob.size)
     yield _file("index.json", _index(itself, tags))
@@ -64,10 +66,6 @@ def _version(tag: str) -> str:
 
 def _path(blob: Blob) -> str:
     return f"blobs/sha256/{blob.digest.hex}"
-
-
-def _directory(path: str) -> Member:
-    return Member(path=path, mode=0o755, mtime=MTIME)
 
 
 def _file(path: str, value: object) -> Member:

@@ -1,16 +1,22 @@
-"""The compile stage: the sources over the dependency layer, no network; out come binaries and nothing else."""
+"""The compile stage: the sources over the dependency layer or the lineage's last compile, without network.
+
+Out come binaries, and what has to be known for going on in the same sandbox; nothing else.
+"""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cache.blobs import BlobStore
 from cache.digest import Digest
+from cache.errors import Blame, Failure
 from daemon.builds import Diagnostic, StageName
-from daemon.ecosystems.ecosystem import Compiled, Project
+from daemon.ecosystems.ecosystem import Compiled, Project, Recompile, Remembered, StepReader
 from daemon.engine.engine import Sandboxes
 from daemon.errors import BadOutput
+from daemon.image.elf import ElfInput, ElfReader
 from daemon.pipeline.assemble import CompiledBinary
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.spool import copied, regular_files, spooled
@@ -24,38 +30,104 @@ class CompileResult:
     compiled: Compiled
     packages: tuple[str, ...]
     """`name version` of each package that was compiled."""
+    reused: tuple[str, ...]
+    """The same of each dependency that was not."""
     diagnostics: tuple[Diagnostic, ...]
 
 
-class CompileStage:
-    """Compiles over a layer."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A stopped sandbox in which the lineage's next compile can go on, and what has to be known of it."""
 
-    def __init__(self, *, engine: Sandboxes, blobs: BlobStore, scratch: Path, limit: int) -> None:
+    sandbox: str
+    remembered: Remembered
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A compile that ended well."""
+
+    sandbox: str
+    reader: StepReader
+    again: Recompile | None
+
+
+Keep = Callable[[Left], Awaitable[None]]
+"""Puts a sandbox on record; one that is on no record is removed."""
+
+
+class CompileStage:
+    """Compiles over a layer, or goes on in a workspace."""
+
+    def __init__(self, *, engine: Sandboxes, blobs: BlobStore, reader: ElfReader, scratch: Path, limit: int) -> None:
         self._engine = engine
         self._blobs = blobs
+        self._reader = reader
         self._scratch = scratch
         self._limit = limit
 
-    async def compile(self, project: Project, layer: str, attempt: Attempt) -> CompileResult:
-        """Compile in a new sandbox of the layer; `layer` is an image id."""
-        step = project.compile()
-        sandboxes, progress = attempt.sandboxes, attempt.progress
-        reader = project.reader(progress)
-        async with progress.stage(StageName.COMPILE), sandboxes.sandbox("compile", layer, step.environment) as sandbox:
-            await sandboxes.run(sandbox, step, reader)
-            compiled = project.compiled(reader)
-            taken = self._engine.get(sandbox, compiled.taken)
+    async def compile(self, project: Project, layer: str, attempt: Attempt, keep: Keep) -> CompileResult:
+        """Compile in a new sandbox of the layer, an image id; only one that compiled is kept."""
+        step = project.compiling.step()
+        async with (
+            attempt.progress.stage(StageName.COMPILE),
+            attempt.sandboxes.sandbox("compile", layer, step.environment) as sandbox,
+        ):
+            reader = project.reader(attempt.progress)
+            await attempt.sandboxes.run(sandbox, step, reader)
+            return await self._result(project, _Run(sandbox, reader, None), attempt, keep)
+
+    async def again(
+        self, project: Project, sandbox: str, again: Recompile, attempt: Attempt, keep: Keep
+    ) -> CompileResult:
+        """Go on in the sandbox of the lineage's last compile; it is kept also where the sources do not compile."""
+        async with attempt.progress.stage(StageName.COMPILE):
+            reader = project.reader(attempt.progress)
+            if again.clear is not None:
+                await attempt.sandboxes.run(sandbox, again.clear, project.reader(attempt.progress))
             try:
-                async with spooled(taken, self._scratch, self._limit, setting="binary") as archive:
-                    files = await asyncio.to_thread(self._keep, archive, compiled)
-            except FileNotFoundError:
-                raise BadOutput(f"The build left nothing at {compiled.taken}, where its binaries should be.") from None
+                await attempt.sandboxes.run(sandbox, again.step, reader)
+            except Failure as failure:
+                if failure.blame is Blame.SOURCE:
+                    await self._keep_unfinished(project, sandbox, keep)
+                raise
+            return await self._result(project, _Run(sandbox, reader, again), attempt, keep)
+
+    async def _result(self, project: Project, run: "_Run", attempt: Attempt, keep: Keep) -> CompileResult:
+        compiled = project.compiling.compiled(run.reader, run.again)
+        async with self._reader.ahead() as child:
+            async with self._taken(run.sandbox, compiled.taken) as archive:
+                attempt.publishing.begin()  # now the engine has nothing else to do
+                files = await asyncio.to_thread(self._keep, archive, compiled)
+                remembered = await asyncio.to_thread(project.compiling.remembered, archive)
+            binaries = {name: self._binary(name, files) for name in compiled.binaries}
+            if remembered is not None:
+                await keep(Left(sandbox=run.sandbox, remembered=remembered))
+            # The assembler asks for these facts; the reader remembers them.
+            await self._reader.look([self._input(binary) for binary in binaries.values()], child)
         return CompileResult(
-            binaries={name: self._binary(name, files) for name in compiled.binaries},
+            binaries=binaries,
             compiled=compiled,
-            packages=reader.compiled(),
-            diagnostics=tuple(reader.diagnostics),
+            packages=run.reader.compiled(),
+            reused=run.reader.reused(),
+            diagnostics=tuple(run.reader.diagnostics),
         )
+
+    async def _keep_unfinished(self, project: Project, sandbox: str, keep: Keep) -> None:
+        async with self._taken(sandbox, project.compiling.leaves) as archive:
+            remembered = await asyncio.to_thread(project.compiling.remembered, archive)
+        if remembered is not None:
+            await keep(Left(sandbox=sandbox, remembered=remembered))
+
+    @asynccontextmanager
+    async def _taken(self, sandbox: str, path: str) -> AsyncIterator[Path]:
+        """What a compile left, as a tar."""
+        taken = self._engine.get(sandbox, path)
+        try:
+            async with spooled(taken, self._scratch, self._limit, setting="binary") as archive:
+                yield archive
+        except FileNotFoundError:
+            raise BadOutput(f"The build left nothing at {path}, where its binaries should be.") from None
 
     def _keep(self, archive: Path, compiled: Compiled) -> dict[str, tuple[Digest, int]]:
         home = PurePosixPath(compiled.taken).name
@@ -71,6 +143,9 @@ class CompileStage:
                     staged[kept[name][0]] = file
             self._blobs.adopt(staged)
         return kept
+
+    def _input(self, binary: CompiledBinary) -> ElfInput:
+        return ElfInput(binary.digest, self._blobs.path(binary.digest), binary.name)
 
     def _binary(self, name: str, files: Mapping[str, tuple[Digest, int]]) -> CompiledBinary:
         if name not in files:

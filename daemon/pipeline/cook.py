@@ -4,15 +4,29 @@ The layer is an image that the engine commits from the cook's own sandbox, after
 but the units of dependencies. Only this stage makes layers (laws 2, 4, 6).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Protocol
 
+from cache.blobs import BlobStore
 from cache.digest import Digest
+from cache.errors import Blame, Failure
+from cache.units import RemovedUnits, UnitRecord
 from daemon.builds import StageName
-from daemon.ecosystems.ecosystem import Fetched, Project
-from daemon.engine.engine import EngineImage, Sandboxes
+from daemon.ecosystems.ecosystem import Plan, Project
+from daemon.engine.engine import EngineImage, Images
+from daemon.engine.settled import to_the_end
+from daemon.errors import StillConnected
 from daemon.pipeline.attempt import Attempt
+from daemon.pipeline.fetch import Provisions
 from daemon.pipeline.sandboxes import INSTANCE_LABEL
+from daemon.units.cook import CookNotes, GivenUnit, LiveUnit
+from daemon.units.layout import UnitId
+from daemon.units.placing import Placing
 
 LAYER_LABEL = "bloomery.layer"
 """On a layer's image: the digest of its exact key."""
@@ -20,43 +34,136 @@ LAYER_LABEL = "bloomery.layer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CookedLayer:
-    """A dependency layer as the engine has it."""
+    """A dependency layer as the engine has it, and what the unit store has to know of its cook."""
 
     image_id: str
     reference: str
     packages: tuple[str, ...]
+    """`name version` of each dependency that was compiled."""
+    reused: tuple[str, ...]
+    notes: CookNotes
+    placed: tuple[UnitRecord, ...] = ()
+    """The stored units that were put in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingredients:
+    """What a cook has to work with."""
+
+    provisions: Provisions
+    units: tuple[UnitRecord, ...] = ()
+    """Stored ones, each after those that it was compiled against."""
+
+    def elsewhere(self) -> "Ingredients":
+        """For a sandbox in which nothing has run yet."""
+        return replace(self, provisions=replace(self.provisions, sandbox=None))
 
 
 Keep = Callable[[CookedLayer], Awaitable[None]]
 """Puts a layer on record, or removes its image; nothing comes between the commit and this."""
 
 
+class UnitRecords(Protocol):
+    """Where units are remembered."""
+
+    async def touch_units(self, scope: str, unit_key: Digest, digests: Iterable[Digest], at: float) -> None:
+        """These were used."""
+        ...
+
+    async def forget_units(self, scope: str, unit_key: Digest, digests: Iterable[Digest]) -> RemovedUnits:
+        """Drop units that are damaged, with all that was compiled against them."""
+        ...
+
+
 class CookStage:
     """Makes dependency layers."""
 
-    def __init__(self, engine: Sandboxes) -> None:
-        self._engine = engine
+    def __init__(self, *, images: Images, records: UnitRecords, blobs: BlobStore) -> None:
+        self._images = images
+        self._records = records
+        self._blobs = blobs
 
-    async def cook(self, project: Project, fetched: Fetched, attempt: Attempt, keep: Keep) -> CookedLayer:
+    async def cook(self, project: Project, ingredients: Ingredients, attempt: Attempt, keep: Keep) -> CookedLayer:
         """Cook, settle, commit, keep."""
-        step = project.cook(fetched)
+        try:
+            return await self._cook(project, ingredients, attempt, keep)
+        except StillConnected as failure:
+            attempt.progress.note(f"The cook starts again in a sandbox of its own ({failure}).")
+            return await self._cook(project, ingredients.elsewhere(), attempt, keep)
+        except Failure as failure:
+            if not ingredients.units or failure.blame is not Blame.SOURCE:
+                raise
+            # Either a dependency does not compile, or what was given spoils it: a cook without tells (law 9).
+            attempt.progress.note(f"The cook over stored units failed ({failure}); cooking without them.")
+            return await self._cook(project, replace(ingredients.elsewhere(), units=()), attempt, keep)
+
+    async def _cook(self, project: Project, ingredients: Ingredients, attempt: Attempt, keep: Keep) -> CookedLayer:
+        provisions = ingredients.provisions
+        step = project.cooking.step(provisions.fetched if provisions.sandbox is None else None)
         key = project.plan.exact.digest
         sandboxes, progress = attempt.sandboxes, attempt.progress
         reader = project.reader(progress)
-        async with sandboxes.sandbox("cook", project.plan.toolchain.facts.image_id, step.environment) as sandbox:
+        given = nullcontext(provisions.sandbox) if provisions.sandbox is not None else None
+        own = sandboxes.sandbox("cook", project.plan.toolchain.facts.image_id, step.environment)
+        async with given or own as sandbox:
             async with progress.stage(StageName.COOK):
-                await sandboxes.run(sandbox, step, reader)
-                await sandboxes.run(sandbox, project.settle(reader), project.reader(progress))
+                placing = self._placing(project.plan)
+                if placing is not None:
+                    step = replace(step, members=chain(step.members, placing.members(ingredients.units)))
+                started = time.monotonic()
+                try:
+                    await sandboxes.run(sandbox, step, reader)
+                finally:
+                    if placing is not None and placing.damaged:
+                        await to_the_end(self._forget(project.plan, placing, attempt))
+                seconds = time.monotonic() - started
+                await sandboxes.run(sandbox, project.cooking.settle(reader), project.reader(progress))
             async with progress.stage(StageName.COMMIT):
                 reference = f"bloomery/layer:{key.hex[:32]}"
-                image_id = await self._engine.commit(sandbox, reference, _labels(sandboxes.labels, key.hex))
+                image_id = await self._images.commit(sandbox, reference, _labels(sandboxes.labels, key.hex))
+                placed = tuple(placing.placed) if placing is not None else ()
+                live = project.cooking.live(reader)
                 layer = CookedLayer(
                     image_id=image_id,
                     reference=reference,
                     packages=reader.compiled(),
+                    reused=reader.reused(),
+                    notes=_notes(attempt, live, placed, seconds),
+                    placed=placed,
                 )
                 await keep(layer)
+        if project.plan.units is not None and placed:
+            digests = [unit.digest for unit in placed]
+            await self._records.touch_units(attempt.request.scope, project.plan.units.key, digests, time.time())
         return layer
+
+    def _placing(self, plan: Plan) -> Placing | None:
+        units = plan.units
+        if units is None:
+            return None
+        return Placing(blobs=self._blobs, layout=units.layout, artefact_time=units.artefact_time)
+
+    async def _forget(self, plan: Plan, placing: Placing, attempt: Attempt) -> None:
+        """What was damaged is forgotten, also where the cook fails: its harvest is to store it anew."""
+        assert plan.units is not None
+        count = len(placing.damaged) + len(placing.left_out)
+        attempt.progress.note(f"{count} stored units were damaged or gone; they are compiled again.")
+        damaged = [unit.digest for unit in placing.damaged]
+        removed = await self._records.forget_units(attempt.request.scope, plan.units.key, damaged)
+        for blob in removed.blobs:
+            await asyncio.to_thread(self._blobs.remove, blob)
+
+
+def _notes(attempt: Attempt, live: tuple[LiveUnit, ...], placed: tuple[UnitRecord, ...], seconds: float) -> CookNotes:
+    """Each unit that was compiled has an even share of the cook's time."""
+    given = {UnitId(unit.home, unit.unit_hash): unit for unit in placed}
+    new = [each for each in live if each.unit not in given]
+    share = seconds / len(new) if new else 0.0
+    return CookNotes(
+        id=f"{attempt.build.id}-{attempt.build.attempt}",
+        live=tuple(replace(each, seconds=given[each.unit].seconds if each.unit in given else share) for each in live),
+        given=tuple(GivenUnit(unit=place, digest=unit.digest, cook=unit.cook) for place, unit in given.items()),
+    )
 
 
 def is_layer(image: EngineImage, key: Digest) -> bool:

@@ -49,14 +49,13 @@ class Explainer:
                 project = await self._plan.plan(source)
         plan = project.plan
         reusable = await self._plan.reusable(plan, request)
-        saved = {Rung.RESULT: reusable.result, Rung.LAYER: reusable.layer}.get(reusable.choice.rung)
         return Explanation(
             project=plan.project,
             ecosystem=plan.ecosystem,
             toolchain=plan.toolchain.name,
             images=plan.images,
             rung=reusable.choice.rung,
-            seconds_saved=saved.seconds if saved else 0.0,
+            seconds_saved=reusable.seconds,
             dependencies=plan.dependencies,
             refusals=reusable.choice.refusals,
             keys={"exact": str(plan.exact.digest), "result": str(plan.result.digest)},

@@ -1,12 +1,15 @@
 """The fetch stage: the only step with a network. It sees skeleton, lock, and a configuration that the daemon wrote.
 
-What it brings is kept by content, under the project's fetch key; where all of it is held, no step runs.
+What it brings is kept by content, under the project's fetch key; where all of it is held, no step runs. After the step
+its sandbox is taken off the network, and the cook may go on in it: no code of a project or a dependency has run there
+by then, and what was unpacked need not be unpacked again.
 """
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,14 +18,15 @@ import msgspec
 from cache.blobs import BlobStore
 from cache.digest import Digest, DigestMismatch, NotADigest
 from daemon.builds import Reuse, StageName
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Fetched, Fetching, FetchStep, Project, Step
+from daemon.ecosystems.ecosystem import Afterwards, Fetched, Fetching, FetchStep, Project, Step
 from daemon.engine.engine import Network, Sandboxes
+from daemon.errors import EngineRefused
 from daemon.keyed_locks import KeyedLocks
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.spool import spooled
-from daemon.tarball import Member
 
-CA_BUNDLE = "/bloomery/ca.pem"
+CA_BUNDLE = "/tmp/ca.pem"  # noqa: S108 - the sandbox's own, in memory: nothing of it stays
+_END_OF_BUNDLE = "END OF BUNDLE"
 
 
 class FetchIndex(Protocol):
@@ -53,6 +57,15 @@ class NetworkAccess:
     ca_bundle: bytes = b""
     environment: Mapping[str, str] | None = None
     """Proxies, as `https_proxy` and the like."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisions:
+    """What a cook has to work with."""
+
+    fetched: Fetched
+    sandbox: str | None = None
+    """Where all of it is already: off its network, and nothing has run there but the fetch step."""
 
 
 class FetchStage:
@@ -100,23 +113,23 @@ class FetchStage:
             await self._index.record_made_lock(key, digest)
             return lock
 
-    async def fetch(self, project: Project, attempt: Attempt) -> Fetched:
-        """All that has to be there: what is held, or what the step brings, which is kept."""
+    @asynccontextmanager
+    async def provisions(self, project: Project, attempt: Attempt) -> AsyncIterator[Provisions]:
+        """All that has to be there, as long as the block lasts: what is held, or what the step brings and is kept."""
         fetching = project.fetching
         key = fetching.key()
-        async with self._one_at_a_time.hold(key):
-            if attempt.request.reuse is Reuse.ALL:
-                held = await self.held(fetching)
-                if held is not None:
-                    return held
-            step = fetching.step()
-            fetched = Fetched()
-            if step is not None:
-                async with attempt.progress.stage(StageName.FETCH):
-                    fetched = await self._run(project, step, attempt)
-            listing = await asyncio.to_thread(self._blobs.put, msgspec.json.encode(fetched))
-            await self._index.record_fetched(key, listing)
-            return fetched
+        async with AsyncExitStack() as cooking:
+            async with self._one_at_a_time.hold(key):
+                held = await self.held(fetching) if attempt.request.reuse is Reuse.ALL else None
+                provisions = Provisions(fetched=held) if held is not None else Provisions(fetched=Fetched())
+                if held is None:
+                    step = fetching.step()
+                    if step is not None:
+                        async with attempt.progress.stage(StageName.FETCH):
+                            provisions = await self._run(project, step, attempt, cooking)
+                    listing = await asyncio.to_thread(self._blobs.put, msgspec.json.encode(provisions.fetched))
+                    await self._index.record_fetched(key, listing)
+            yield provisions
 
     async def held(self, fetching: Fetching) -> Fetched | None:
         """All that has to be there, if it is; a blob that is gone makes it None."""
@@ -136,25 +149,40 @@ class FetchStage:
         ):
             return await asyncio.to_thread(project.fetching.made_lock, archive)
 
-    async def _run(self, project: Project, step: FetchStep, attempt: Attempt) -> Fetched:
+    async def _run(self, project: Project, step: FetchStep, attempt: Attempt, cooking: AsyncExitStack) -> Provisions:
+        """Run the step; a sandbox that the cook can go on in is left to `cooking`."""
         parts: list[Fetched] = []
-        async with self._sandbox("fetch", project, step, attempt) as sandbox:
+        async with AsyncExitStack() as fetching:
+            goes_on = step.afterwards is Afterwards.COOKS and self._access.network is Network.BRIDGE
+            until = cooking if goes_on else fetching
+            step = replace(step, in_memory=()) if goes_on else step
+            sandbox = await until.enter_async_context(self._sandbox("fetch", project, step, attempt))
             for path in step.take:
                 try:
                     async with self._taken(sandbox, path) as archive:
                         parts.append(await asyncio.to_thread(project.fetching.admit, path, archive))
                 except FileNotFoundError:
                     continue  # nothing of this kind was fetched
-        return Fetched(
+            isolated = goes_on and await self._isolated(sandbox, attempt)
+        fetched = Fetched(
             files=tuple(file for part in parts for file in part.files),
             archives=tuple(archive for part in parts for archive in part.archives),
         )
+        return Provisions(fetched=fetched, sandbox=sandbox if isolated else None)
+
+    async def _isolated(self, sandbox: str, attempt: Attempt) -> bool:
+        try:
+            await attempt.sandboxes.isolate(sandbox)
+        except EngineRefused as refused:
+            attempt.progress.note(f"The cook starts in a sandbox of its own ({refused}).")
+            return False
+        return True
 
     @asynccontextmanager
     async def _sandbox(self, purpose: str, project: Project, step: FetchStep, attempt: Attempt) -> AsyncIterator[str]:
-        """A sandbox in which the step has run."""
+        """A sandbox in which the step has run; made as one of the cook is, but for its network."""
         image = project.plan.toolchain.facts.image_id
-        environment = self._environment(step.step)
+        environment = project.cooking.step(None).environment
         made = attempt.sandboxes.sandbox(purpose, image, environment, self._access.network, in_memory=step.in_memory)
         async with made as sandbox:
             await attempt.sandboxes.run(sandbox, self._with_access(step.step), project.reader(attempt.progress))
@@ -163,20 +191,15 @@ class FetchStage:
     def _taken(self, sandbox: str, path: str) -> AbstractAsyncContextManager[Path]:
         return spooled(self._engine.get(sandbox, path), self._scratch, self._limit, setting="file_size")
 
-    def _environment(self, step: Step) -> Mapping[str, str]:
-        bundle = dict.fromkeys(("CARGO_HTTP_CAINFO", "GIT_SSL_CAINFO", "SSL_CERT_FILE"), CA_BUNDLE)
-        return {
-            **step.environment,
-            **(bundle if self._access.ca_bundle else {}),
-            **(self._access.environment or {}),
-        }
-
     def _with_access(self, step: Step) -> Step:
-        """The step with the CA bundle beside its script."""
-        if not self._access.ca_bundle:
-            return step
-        bundle = Member(path=CA_BUNDLE, mode=0o644, mtime=SOURCE_TIME, content=self._access.ca_bundle)
-        return Step(script=step.script, members=(bundle, *step.members), environment=step.environment)
+        """The step with its way out in its script: an engine keeps what a sandbox is created with, in every image."""
+        variables, lines = {**step.environment, **(self._access.environment or {})}, list[str]()
+        if self._access.ca_bundle:
+            bundle = self._access.ca_bundle.decode(errors="replace").removesuffix("\n")
+            lines += [f"cat > {CA_BUNDLE} << '{_END_OF_BUNDLE}'", bundle, _END_OF_BUNDLE]
+            variables |= dict.fromkeys(("CARGO_HTTP_CAINFO", "GIT_SSL_CAINFO", "SSL_CERT_FILE"), CA_BUNDLE)
+        lines += [f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())]
+        return replace(step, script="\n".join([*lines, step.script]))
 
     def _whole(self, digest: Digest) -> bytes | None:
         try:

@@ -46,8 +46,9 @@ class FinishStage:
         """All images of the build; none is tagged before all have passed their check."""
         progress = attempt.progress
         async with progress.stage(StageName.ASSEMBLE):
-            assembled = [
-                await self._assembler.assemble(
+            assembled = []
+            for request in plan.images:
+                image = await self._assembler.assemble(
                     result.binaries[str(request.binary)],
                     request.settings,
                     plan.link,
@@ -55,8 +56,8 @@ class FinishStage:
                     plan.toolchain,
                     directory=source.request.directory,
                 )
-                for request in plan.images
-            ]
+                attempt.publishing.send(image.manifest_digest)
+                assembled.append(image)
         async with progress.stage(StageName.CHECK):
             for image in assembled:
                 await self._checker.check(image, source.tree, plan.toolchain.facts.sysroot_digests)

@@ -10,16 +10,18 @@ import structlog
 from cache.digest import Digest
 from cache.errors import Failure
 from cache.index import LayerRecord
-from cache.reuse import Refusal, Rung
+from cache.reuse import Refusal, Rung, WhyNot
 from daemon.builds import BuildRequest, Reuse
 from daemon.ecosystems.ecosystem import Project
 from daemon.engine.engine import Images
 from daemon.engine.settled import to_the_end
 from daemon.keyed_locks import KeyedLocks
 from daemon.pipeline.attempt import Attempt
-from daemon.pipeline.cook import CookedLayer, CookStage, is_layer
+from daemon.pipeline.cook import CookedLayer, CookStage, Ingredients, is_layer
 from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.plan import Reusable
+from daemon.units.background import Crop
+from daemon.units.cook import Cook
 
 
 class LayerRecords(Protocol):
@@ -38,6 +40,14 @@ class LayerRecords(Protocol):
         ...
 
 
+class Harvests(Protocol):
+    """Where what a cook compiled is taken into the unit store, behind the answer."""
+
+    def put(self, crop: Crop) -> None:
+        """To be harvested when there is time; returns at once."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
     """What a compile stands on. `seconds` is what it cost to make, whenever that was."""
@@ -46,18 +56,25 @@ class Layer:
     rung: Rung
     seconds: float
     refusals: tuple[Refusal, ...]
+    saved: float = 0.0
+    """What was reused of it had cost."""
     compiled: tuple[str, ...] = ()
 
 
 class Layers:
     """Finds, makes and forgets layers, one cook per key at a time."""
 
-    def __init__(self, *, fetch: FetchStage, cook: CookStage, records: LayerRecords, images: Images) -> None:
+    def __init__(
+        self, *, fetch: FetchStage, cook: CookStage, records: LayerRecords, images: Images, harvests: Harvests
+    ) -> None:
+        self._harvests = harvests
         self._fetch = fetch
         self._cook = cook
         self._records = records
         self._images = images
         self._cooking = KeyedLocks()
+        self._stale: set[tuple[str, Digest]] = set()
+        self._ripe: dict[str, list[Crop]] = {}
 
     async def obtain(self, project: Project, reusable: Reusable, attempt: Attempt) -> Layer:
         """The layer for this project."""
@@ -73,28 +90,52 @@ class Layers:
             return await self._make(project, reusable, attempt)
 
     async def forget(self, project: Project, request: BuildRequest, image_id: str) -> None:
-        """The layer that is this image is not to be used any more; one that was made since stays."""
+        """The layer that is this image is not to be used any more, nor harvested; one that was made since stays."""
+        for crops in self._ripe.values():
+            crops[:] = [crop for crop in crops if crop.image_id != image_id]
         async with self._cooking.hold(_name(project, request)):
             record = await self._record(project, request)
             if record and record.image_id == image_id:
                 await self._records.forget_layer(record.key.digest, request.scope, project.plan.project)
             await self._discard(image_id, project.plan.exact.digest)
 
+    async def after_build(self, build: str) -> None:
+        """What waits for a build's end: harvests, and layers' images to be removed that a container still stood on."""
+        for crop in self._ripe.pop(build, ()):
+            self._harvests.put(crop)
+        stale, self._stale = self._stale, set()
+        for image_id, key in stale:
+            await self._discard(image_id, key)
+
     async def _make(self, project: Project, reusable: Reusable, attempt: Attempt) -> Layer:
         started = time.monotonic()
-        fetched = await self._fetch.fetch(project, attempt)
 
         async def keep(cooked: CookedLayer) -> None:
             await to_the_end(self._keep(project, attempt.request, cooked, time.monotonic() - started))
 
-        cooked = await self._cook.cook(project, fetched, attempt, keep)
+        async with self._fetch.provisions(project, attempt) as provisions:
+            ingredients = Ingredients(provisions=provisions, units=reusable.units)
+            cooked = await self._cook.cook(project, ingredients, attempt, keep)
+        self._harvest_later(project, attempt, cooked)
+        refusals = reusable.choice.refusals
+        if reusable.units and not cooked.reused:
+            # Those of other features or another profile are no use to cargo.
+            refusals = (*refusals, Refusal(Rung.UNITS, WhyNot.NOT_STORED if cooked.placed else WhyNot.DAMAGED))
         return Layer(
             image_id=cooked.image_id,
-            rung=Rung.NONE,
+            rung=Rung.UNITS if cooked.reused else Rung.NONE,
             seconds=time.monotonic() - started,
-            refusals=reusable.against(Rung.RESULT, Rung.LAYER),
+            refusals=refusals,
+            saved=_saved(cooked),
             compiled=cooked.packages,
         )
+
+    def _harvest_later(self, project: Project, attempt: Attempt, cooked: CookedLayer) -> None:
+        units = project.plan.units
+        if units is not None:
+            cook = Cook(scope=attempt.request.scope, unit_key=units.key, origins=units.origins, notes=cooked.notes)
+            crop = Crop(image_id=cooked.image_id, cook=cook, layout=units.layout)
+            self._ripe.setdefault(attempt.build.id, []).append(crop)
 
     async def _keep(self, project: Project, request: BuildRequest, cooked: CookedLayer, seconds: float) -> None:
         """Put a layer on record in place of an older one of its key; an image that is on no record is removed."""
@@ -112,7 +153,7 @@ class Layers:
                     size=size,
                     created_at=time.time(),
                     private=project.plan.private,
-                    cook=msgspec.json.encode({"packages": cooked.packages}),
+                    cook=msgspec.json.encode(cooked.notes),
                 )
             )
         except BaseException:
@@ -136,7 +177,8 @@ class Layers:
             if image and is_layer(image, key):
                 await self._images.remove(image_id)
         except Failure as failure:
-            # Another build compiles over it, or the engine is away; no record names it, so the next start reaps it.
+            # A build or a workspace stands on it, or the engine is away; what is left at the end the next start reaps.
+            self._stale.add((image_id, key))
             structlog.get_logger().warning("layer.kept", image=image_id, kind=failure.kind, detail=failure.detail)
 
 
@@ -144,7 +186,17 @@ def _name(project: Project, request: BuildRequest) -> tuple[Digest, str, str]:
     return project.plan.exact.digest, request.scope, project.plan.private
 
 
+def _saved(cooked: CookedLayer) -> float:
+    """The recorded seconds of the very units that were put in and not compiled again."""
+    fresh = set(cooked.reused)
+    return sum(unit.seconds for unit in cooked.placed if f"{unit.origin.name} {unit.origin.version}" in fresh)
+
+
 def _held(record: LayerRecord, reusable: Reusable) -> Layer:
     return Layer(
-        image_id=record.image_id, rung=Rung.LAYER, seconds=record.seconds, refusals=reusable.against(Rung.RESULT)
+        image_id=record.image_id,
+        rung=Rung.LAYER,
+        seconds=record.seconds,
+        refusals=reusable.against(Rung.RESULT, Rung.WORKSPACE),
+        saved=record.seconds,
     )

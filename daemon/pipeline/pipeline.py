@@ -6,26 +6,23 @@ wrong one (law 9).
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import msgspec
 
 from cache.digest import Digest, DigestMismatch
-from cache.errors import Failure
 from cache.index import ResultRecord
-from cache.reuse import Refusal, ReusePlan, ReuseReport, Rung, WhyNot
+from cache.reuse import ReuseReport, Rung
 from daemon.builds import Build, BuiltImage, Outcome, StageName
-from daemon.ecosystems.ecosystem import Project, Source, UntrustworthyLayer
 from daemon.engine.engine import Sandboxes
-from daemon.errors import EngineRefused, FetchFailed, ImageGone
+from daemon.errors import EngineRefused, ImageGone
 from daemon.events import Progress
 from daemon.pipeline.attempt import Attempt
-from daemon.pipeline.compile import CompileResult, CompileStage
 from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.finish import FinishStage, stays
-from daemon.pipeline.layers import Layer, Layers
-from daemon.pipeline.plan import PlanStage, Reusable
+from daemon.pipeline.ground import Compilation, Grounds, Planned
+from daemon.pipeline.plan import PlanStage
 from daemon.pipeline.results import read_outcome, remove_damaged
 from daemon.pipeline.sandboxes import BuildSandboxes, SandboxSettings
 
@@ -42,15 +39,6 @@ class Results(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """A build that is planned: its sources, what is made of them, and what can be reused."""
-
-    source: Source
-    project: Project
-    reusable: Reusable
-
-
 class Pipeline:
     """Runs builds; many at a time, each in sandboxes of its own."""
 
@@ -59,8 +47,7 @@ class Pipeline:
         *,
         plan: PlanStage,
         fetch: FetchStage,
-        layers: Layers,
-        compile: CompileStage,  # noqa: A002 - the stage's name
+        grounds: Grounds,
         finish: FinishStage,
         results: Results,
         engine: Sandboxes,
@@ -68,8 +55,7 @@ class Pipeline:
     ) -> None:
         self._plan = plan
         self._fetch = fetch
-        self._layers = layers
-        self._compile = compile
+        self._grounds = grounds
         self._finish = finish
         self._results = results
         self._engine = engine
@@ -86,6 +72,8 @@ class Pipeline:
             raise await self._plan.drop_damaged(damage.expected, build.request) from damage
         except FileNotFoundError as gone:
             raise await self._plan.drop_damaged(None, build.request) from gone
+        finally:
+            await self._grounds.after_build(build.id)
 
     async def _run(self, build: Build, progress: Progress) -> Outcome:
         started = time.monotonic()
@@ -152,56 +140,21 @@ class Pipeline:
             await asyncio.to_thread(remove_damaged, before, planned.source.blobs)
         if reusable.choice.rung is Rung.RESULT:
             reusable = await self._plan.below_result(project.plan, attempt.request)
-        for refusal in reusable.choice.refusals:
-            if refusal.why is WhyNot.PRUNED:
-                attempt.progress.note(f"The kept {refusal.rung} is gone from here; it is made again.")
-            elif refusal.why is WhyNot.DAMAGED and refusal.rung is Rung.LAYER:
-                attempt.progress.note("The kept layer is not the one that was cooked; it is made again.")
-        layer = await self._layers.obtain(project, reusable, attempt)
-        try:
-            result = await self._compile.compile(project, layer.image_id, attempt)
-        except (ImageGone, UntrustworthyLayer, FetchFailed) as error:
-            # Nothing is fetched here: cargo misses in the layer what the cook had put there.
-            if isinstance(error, FetchFailed) and layer.rung is not Rung.LAYER:
-                raise
-            layer = await self._instead(layer, error, planned, attempt)
-            result = await self._compiled_at_last(project, layer, attempt)
-        images = await self._finish.finish(result, planned.source, project.plan, attempt)
-        return self._outcome(planned, layer, result, images)
+        compilation = await self._grounds.compile(replace(planned, reusable=reusable), attempt)
+        images = await self._finish.finish(compilation.result, planned.source, project.plan, attempt)
+        return self._outcome(planned, compilation, images)
 
-    async def _instead(self, layer: Layer, error: Failure, planned: Planned, attempt: Attempt) -> Layer:
-        """A new layer in place of one that is gone or not to be trusted; raises `error` where that was just made."""
-        await self._forget(planned.project, layer, attempt)
-        if layer.rung is not Rung.LAYER:
-            raise error
-        attempt.progress.note(f"The dependency layer cannot be used ({error}); cooking it again.")
-        why = WhyNot.PRUNED if isinstance(error, ImageGone) else WhyNot.DAMAGED
-        refusals = (*layer.refusals, Refusal(Rung.LAYER, why))
-        return await self._layers.obtain(planned.project, Reusable(choice=ReusePlan(Rung.NONE, refusals)), attempt)
-
-    async def _compiled_at_last(self, project: Project, layer: Layer, attempt: Attempt) -> CompileResult:
-        try:
-            return await self._compile.compile(project, layer.image_id, attempt)
-        except (ImageGone, UntrustworthyLayer):
-            await self._forget(project, layer, attempt)
-            raise
-
-    async def _forget(self, project: Project, layer: Layer, attempt: Attempt) -> None:
-        await attempt.sandboxes.removed()
-        await self._layers.forget(project, attempt.request, layer.image_id)
-
-    def _outcome(
-        self, planned: Planned, layer: Layer, result: CompileResult, images: tuple[BuiltImage, ...]
-    ) -> Outcome:
-        plan = planned.project.plan
+    def _outcome(self, planned: Planned, compilation: Compilation, images: tuple[BuiltImage, ...]) -> Outcome:
+        plan, result = planned.project.plan, compilation.result
         return Outcome(
             images=images,
             reuse=ReuseReport(
-                rung=layer.rung,
-                seconds_saved=layer.seconds if layer.rung is Rung.LAYER else 0.0,
+                rung=compilation.rung,
+                seconds_saved=compilation.seconds_saved,
                 dependencies=plan.dependencies,
-                compiled=tuple(dict.fromkeys((*layer.compiled, *result.packages))),
-                refusals=layer.refusals,
+                reused=len(set(result.reused) - set(compilation.cooked)),
+                compiled=tuple(dict.fromkeys((*compilation.cooked, *result.packages))),
+                refusals=compilation.refusals,
                 notes=(*plan.notes, *result.compiled.notes),
             ),
             project=plan.project,

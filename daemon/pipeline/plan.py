@@ -1,7 +1,7 @@
 """The plan stage: what kind of project this is, its keys, and the rung of the reuse ladder that it can stand on."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -10,15 +10,19 @@ from cache.digest import Digest, NotADigest
 from cache.index import LayerRecord, ResultRecord
 from cache.manifests.rust.errors import NoManifest
 from cache.manifests.source import TreeFiles
-from cache.reuse import Candidate, Refusal, ReusePlan, Rung, Standing, choose
+from cache.reuse import Candidate, Refusal, ReusePlan, Rung, Standing, WhyNot, choose
 from cache.tree import SourceTree
+from cache.units import UnitRecord
+from cache.workspaces import WorkspaceRecord
 from daemon.builds import BuildRequest, Reuse
-from daemon.ecosystems.ecosystem import Ecosystem, Plan, Project, Source
+from daemon.ecosystems.ecosystem import Ecosystem, Plan, Project, Source, UnitsOf
 from daemon.engine.engine import Images
 from daemon.errors import StoredFileDamaged, UnknownToolchain, UnknownTree
 from daemon.pipeline.cook import is_layer
 from daemon.pipeline.results import is_kept
+from daemon.pipeline.workspaces import Lineage, lineage_of
 from daemon.toolchains.toolchain import Toolchain
+from daemon.units.selection import choose as choose_units
 
 
 class Toolchains(Protocol):
@@ -61,8 +65,20 @@ class ReuseIndex(Protocol):
         """Drop a tree that cannot be built any more."""
         ...
 
+    async def units(self, scope: str, unit_key: Digest, names: Collection[str]) -> tuple[UnitRecord, ...]:
+        """The stored units of packages with these names."""
+        ...
+
     async def latest_result(self, scope: str, project: str, lineage: str) -> ResultRecord | None:
         """The last outcome of a lineage."""
+        ...
+
+
+class KnownWorkspaces(Protocol):
+    """The stopped containers of lineages."""
+
+    async def find(self, lineage: Lineage) -> tuple[Standing, WorkspaceRecord | None]:
+        """Whether the lineage has one."""
         ...
 
 
@@ -73,7 +89,23 @@ class Reusable:
     choice: ReusePlan
     result: ResultRecord | None = None
     """Also one whose blobs are not all there; another rung was chosen then."""
+    workspace: WorkspaceRecord | None = None
     layer: LayerRecord | None = None
+    units: tuple[UnitRecord, ...] = ()
+    """For a cook, each after those that it was compiled against."""
+
+    @property
+    def seconds(self) -> float:
+        """What making anew what is reused would take, as far as that is on record."""
+        match self.choice.rung:
+            case Rung.RESULT:
+                return self.result.seconds if self.result else 0.0
+            case Rung.WORKSPACE:
+                return self.workspace.seconds if self.workspace else 0.0
+            case Rung.LAYER:
+                return self.layer.seconds if self.layer else 0.0
+            case _:
+                return sum(unit.seconds for unit in self.units)
 
     def against(self, *rungs: Rung) -> tuple[Refusal, ...]:
         """The refusals of these rungs."""
@@ -89,9 +121,11 @@ class PlanStage:
         ecosystems: Sequence[Ecosystem],
         toolchains: Toolchains,
         index: ReuseIndex,
+        workspaces: KnownWorkspaces,
         images: Images,
         blobs: BlobStore,
     ) -> None:
+        self._workspaces = workspaces
         self._ecosystems = ecosystems
         self._toolchains = toolchains
         self._index = index
@@ -157,24 +191,68 @@ class PlanStage:
             wanted=plan.result,
             nearest=nearest.key if nearest else None,
         )
-        return replace(await self._with_layer(plan, request, candidate), result=kept)
+        return replace(await self._below(plan, request, candidate), result=kept)
 
     async def below_result(self, plan: Plan, request: BuildRequest) -> Reusable:
         """What fits below a result that proved damaged."""
-        return await self._with_layer(
+        return await self._below(
             plan, request, Candidate(rung=Rung.RESULT, standing=Standing.DAMAGED, wanted=plan.result)
         )
 
-    async def _with_layer(self, plan: Plan, request: BuildRequest, result: Candidate) -> Reusable:
+    async def below_workspace(self, plan: Plan, request: BuildRequest, before: Reusable, why: WhyNot) -> Reusable:
+        """What fits below a workspace that could not be had or used."""
+        below = await self._below_workspace(plan, request, ())
+        refused = (*before.against(Rung.RESULT), Refusal(Rung.WORKSPACE, why), *below.choice.refusals)
+        return replace(below, choice=ReusePlan(below.choice.rung, refused), result=before.result)
+
+    async def below_layer(self, plan: Plan, request: BuildRequest, refused: tuple[Refusal, ...]) -> Reusable:
+        """What fits below a layer that proved damaged; `refused` are the higher rungs."""
+        if plan.units is None:
+            return Reusable(choice=ReusePlan(Rung.NONE, refused))
+        units, candidate = await self._units(plan, request, plan.units)
+        choice = choose((candidate,))
+        return Reusable(choice=ReusePlan(choice.rung, (*refused, *choice.refusals)), units=units)
+
+    async def _below(self, plan: Plan, request: BuildRequest, result: Candidate) -> Reusable:
+        standing, workspace = await self._workspaces.find(lineage_of(request, plan.project))
+        nearest = workspace.key if workspace else None
+        built_before = result.nearest is not None or result.standing is Standing.DAMAGED
+        if standing is Standing.ABSENT and built_before:
+            standing = Standing.PRUNED
+        if workspace is not None and workspace.key.digest != plan.exact.digest:
+            standing, workspace = Standing.ABSENT, None
+        in_lineage = Candidate(rung=Rung.WORKSPACE, standing=standing, wanted=plan.exact, nearest=nearest)
+        if standing is Standing.HELD:
+            return Reusable(choice=choose((result, in_lineage)), workspace=workspace)
+        return await self._below_workspace(plan, request, (result, in_lineage))
+
+    async def _below_workspace(self, plan: Plan, request: BuildRequest, above: tuple[Candidate, ...]) -> Reusable:
+        layer, candidate = await self._layer(plan, request)
+        if layer is not None:
+            return Reusable(choice=choose((*above, candidate)), layer=layer)
+        if plan.units is None:
+            return Reusable(choice=choose((*above, candidate)))
+        units, stored = await self._units(plan, request, plan.units)
+        return Reusable(choice=choose((*above, candidate, stored)), units=units)
+
+    async def _units(
+        self, plan: Plan, request: BuildRequest, wanted: UnitsOf
+    ) -> tuple[tuple[UnitRecord, ...], Candidate]:
+        names = {origin.name for origin in wanted.origins}
+        stored = await self._index.units(request.scope, wanted.key, names)
+        units = await asyncio.to_thread(choose_units, stored, wanted.origins)
+        standing = Standing.HELD if units else Standing.ABSENT
+        return units, Candidate(rung=Rung.UNITS, standing=standing, wanted=plan.exact)
+
+    async def _layer(self, plan: Plan, request: BuildRequest) -> tuple[LayerRecord | None, Candidate]:
         layer = await self._index.layer(plan.exact.digest, request.scope, plan.project)
         standing = await self._standing_of_layer(layer)
         if standing is not Standing.HELD:
             layer = None
         nearest = None if layer else await self._index.latest_layer(request.scope, plan.project)
-        candidate = Candidate(
+        return layer, Candidate(
             rung=Rung.LAYER, standing=standing, wanted=plan.exact, nearest=nearest.key if nearest else None
         )
-        return Reusable(choice=choose((result, candidate)), layer=layer)
 
     async def _standing_of_result(self, result: ResultRecord | None) -> Standing:
         if result is None:

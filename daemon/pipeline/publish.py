@@ -4,7 +4,7 @@ A tag never moves to an older build that finishes later: the store decides, and 
 store and the engine agree. What an attempt put into the engine goes out again if the attempt fails.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -17,9 +17,7 @@ from daemon.engine.engine import Images
 from daemon.engine.settled import to_the_end
 from daemon.errors import ImageGone
 from daemon.keyed_locks import KeyedLocks
-
-ImageArchive = Callable[[Digest], AsyncIterator[bytes]]
-"""From an image manifest's digest to an archive that an engine loads."""
+from daemon.pipeline.load import ImageArchive, Load
 
 
 class Tags(Protocol):
@@ -52,6 +50,11 @@ class PublishStage:
             raise
         for image_id in publishing.loaded:
             self._unpublished.pop(image_id, None)
+        await to_the_end(publishing.end())
+
+    def begin(self) -> Load:
+        """A load of which nothing is known yet but that it will come."""
+        return Load(self._images, self._archive)
 
     async def load(self, image_id: str, manifest: Digest, publishing: "Publishing") -> None:
         """Load an image unless the engine has it; `image_id` is the config's digest."""
@@ -62,7 +65,7 @@ class PublishStage:
                     self._unpublished[image_id].add(publishing)
                 return
             self._unpublished.setdefault(image_id, set()).add(publishing)
-            await self._images.load(self._archive(manifest))
+            await publishing.begun(manifest).finish()
             if await self._images.inspect(image_id) is None:
                 raise ImageGone(f"The engine took the image {image_id} and does not have it.")
 
@@ -83,6 +86,7 @@ class PublishStage:
         return move
 
     async def _take_back(self, publishing: "Publishing") -> None:
+        await publishing.end()
         for image_id in publishing.loaded:
             async with self._one_at_a_time.hold(image_id):
                 attempts = self._unpublished.get(image_id, set())
@@ -102,8 +106,29 @@ class Publishing:
 
     def __init__(self, stage: PublishStage) -> None:
         self._stage = stage
+        self._ahead: Load | None = None
+        self._sent: dict[Digest, Load] = {}
         self.loaded: set[str] = set()
         """Ids of images that the attempt needs in the engine."""
+
+    def begin(self) -> None:
+        """An image will come: let the engine make ready for it."""
+        if self._ahead is None:
+            self._ahead = self._stage.begin()
+
+    def send(self, manifest: Digest) -> None:
+        """An image is there, and not checked yet: if the engine is ready for it, send all but its end."""
+        if self._ahead is not None and not self._sent:
+            self._ahead.send(manifest)
+            self._sent[manifest] = self._ahead
+
+    def begun(self, manifest: Digest) -> Load:
+        """The load of this image, begun by now."""
+        load = self._sent.pop(manifest, None)
+        if load is None:
+            load = self._stage.begin()
+            load.send(manifest)
+        return load
 
     async def load(self, image_id: str, manifest: Digest) -> None:
         """As `PublishStage.load`."""
@@ -112,3 +137,8 @@ class Publishing:
     async def tag(self, image_id: str, tags: tuple[str, ...], sequence: int) -> tuple[str, ...]:
         """As `PublishStage.tag`."""
         return await self._stage.tag(image_id, tags, sequence)
+
+    async def end(self) -> None:
+        """Break off a load that nothing came of."""
+        if self._ahead is not None:
+            await self._ahead.end()

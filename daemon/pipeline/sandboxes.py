@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from types import TracebackType
 from typing import Self
 
@@ -18,10 +19,18 @@ from daemon.builds import Build
 from daemon.ecosystems.ecosystem import SOURCE_TIME, Step, StepReader
 from daemon.engine.engine import Limits, Network, Sandboxes, SandboxSpec
 from daemon.engine.settled import to_the_end
-from daemon.errors import EngineUnavailable, OutOfMemory
+from daemon.errors import EngineUnavailable, OutOfMemory, StillConnected
 from daemon.tarball import Member, stream
 
 STEP = "/bloomery/step"
+_CONNECTED = 199
+_PROVE_ISOLATION = f"""\
+for routes in /proc/net/route /proc/net/ipv6_route; do
+    [ -e "$routes" ] || continue
+    while read -r route; do case "$route" in Iface* | *" lo") ;; *) exit {_CONNECTED} ;; esac done < "$routes"
+done
+"""
+"""A sandbox without a network has no route, or only some to itself; the last word of an IPv6 route is its device."""
 INSTANCE_LABEL = "bloomery.instance"
 """Whose container or image it is: the daemon's instance, one for each state directory."""
 
@@ -45,6 +54,8 @@ class BuildSandboxes:
         self._settings = settings
         self._build = build
         self._removals: set[asyncio.Task[None]] = set()
+        self._isolated: set[str] = set()
+        self._kept: set[str] = set()
         self._made = 0
 
     async def __aenter__(self) -> Self:
@@ -98,11 +109,21 @@ class BuildSandboxes:
             runtime=self._settings.runtime,
             working_directory="/",
         )
-        sandbox = await self.create(spec)
+        async with self.adopted(await self.create(spec)) as sandbox:
+            yield sandbox
+
+    @asynccontextmanager
+    async def adopted(self, sandbox: str) -> AsyncIterator[str]:
+        """A container of an earlier attempt, or of this one; removed however the block ends, unless it is kept."""
         try:
             yield sandbox
         finally:
-            await self.remove(sandbox)
+            if sandbox not in self._kept:
+                await self.remove(sandbox)
+
+    def keep(self, sandbox: str) -> None:
+        """Leave a sandbox where it is, for later builds: somebody has it on record."""
+        self._kept.add(sandbox)
 
     async def create(self, spec: SandboxSpec) -> str:
         """Create a sandbox; one that nobody is told of, because of a cancellation or a lost answer, is removed."""
@@ -120,13 +141,24 @@ class BuildSandboxes:
         """Begin to remove a sandbox; the end of the attempt waits for it."""
         self._removals.add(asyncio.ensure_future(self._remove(sandbox)))
 
+    async def isolate(self, sandbox: str) -> None:
+        """Take a sandbox off its network for good; each later step there proves it before anything else runs."""
+        await self._engine.isolate(sandbox)
+        self._isolated.add(sandbox)
+
     async def run(self, sandbox: str, step: Step, reader: StepReader) -> float:
-        """Put a step in and run it; returns its seconds. Raises what the reader makes of a non-zero end."""
-        await self._engine.put(sandbox, stream((*step_members(step.script), *step.members)))
+        """Put a step in and run it; returns its seconds. Raises what the reader makes of a non-zero end.
+
+        `StillConnected` where an isolated sandbox has a network after all: nothing of the step has run then.
+        """
+        script = _PROVE_ISOLATION + step.script if sandbox in self._isolated else step.script
+        await self._engine.put(sandbox, stream(chain(step_members(script), step.members)))
         try:
             ended = await self._engine.run(sandbox, reader.feed, self._settings.limits)
         finally:
             reader.close()
+        if ended.code == _CONNECTED and sandbox in self._isolated:
+            raise StillConnected("The engine gave a sandbox its network again.")
         if ended.code:
             failure = reader.failure(ended.code)
             if ended.out_of_memory and not isinstance(failure, OutOfMemory):

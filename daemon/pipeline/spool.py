@@ -14,6 +14,8 @@ from cache.digest import Digest
 from daemon.errors import BadOutput, OutputTooLarge
 
 _PIECE = 1 << 18
+_HELD = 1 << 20
+"""Bytes that wait to be written: an engine's pieces are small, and each of them is not worth a thread."""
 
 
 @asynccontextmanager
@@ -22,7 +24,7 @@ async def spooled(archive: AsyncIterator[bytes], scratch: Path, limit: int, *, s
     with room_on_disk(), TemporaryDirectory(dir=scratch, prefix="taken-", ignore_cleanup_errors=True) as folder:
         path = Path(folder, "archive.tar")
         with path.open("wb") as file:  # noqa: ASYNC230 - opening is quick; writing is in a thread
-            taken = 0
+            taken, held = 0, bytearray()
             async for piece in archive:
                 taken += len(piece)
                 if taken > limit:
@@ -30,7 +32,11 @@ async def spooled(archive: AsyncIterator[bytes], scratch: Path, limit: int, *, s
                         f"The build's output is larger than {limit >> 20} MiB: raise [limits] {setting}.",
                         limit=limit,
                     )
-                await asyncio.to_thread(file.write, piece)
+                held += piece
+                if len(held) >= _HELD:
+                    await asyncio.to_thread(file.write, held)
+                    held = bytearray()
+            await asyncio.to_thread(file.write, held)
         yield path
 
 

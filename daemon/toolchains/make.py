@@ -123,7 +123,7 @@ async def make_from_image(
                 image=source,
             )
         progress(f"committing it as {recipe.reference}")
-        image = await sandboxes.commit(sandbox, recipe.reference, recipe.labels)
+        image = await images.commit(sandbox, recipe.reference, recipe.labels)
     finally:
         await sandboxes.remove(sandbox)
     await _forget(images, before.id if before and len(before.tags) == 1 else image, image)

@@ -6,11 +6,9 @@ Facts are kept by image id, so that an image is probed once in its life.
 from collections.abc import Mapping
 from typing import Protocol
 
-import msgspec
-
 from daemon.engine.engine import EngineImage, Images, Sandboxes, Survey
 from daemon.errors import ImageGone
-from daemon.toolchains import labels
+from daemon.toolchains import labels, record
 from daemon.toolchains.probe import probe
 from daemon.toolchains.toolchain import Toolchain, ToolchainFacts
 
@@ -66,13 +64,11 @@ async def known(
 ) -> ToolchainFacts:
     """An image's facts from the store, or from a probe that is recorded there."""
     recorded = await facts.toolchain_facts(image.id)
-    if recorded is not None:
-        try:
-            return msgspec.json.decode(recorded, type=ToolchainFacts)
-        except msgspec.DecodeError:
-            pass  # written by another version: probe again
+    if recorded is not None and (believed := record.read(recorded, image.id)) is not None:
+        return believed
     probed = await probe(sandboxes, images, reference)
-    await facts.record_toolchain_facts(image.id, msgspec.json.encode(probed))
+    # the reference may mean another image by now
+    await facts.record_toolchain_facts(probed.image_id, record.write(probed))
     return probed
 
 

@@ -32,6 +32,8 @@ class ToolchainFacts:
     programs, sorted: what must not be in a runtime image. Smaller files are texts that anything may hold by chance."""
     layout: str = "v1"
     """How this cargo lays out units."""
+    probe: int = 0
+    """The version of the probe that found all this: facts of another one are not believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

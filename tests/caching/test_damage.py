@@ -1,6 +1,7 @@
 """Law 9: what is gone or damaged is a slower build that says why, never a failed one and never a wrong one.
 
-All damage is done to one crate's layer; the oracle is the clean build of the edited tree.
+All damage is done to one crate's layer; the oracle is the clean build of the edited tree, which is built on lineages
+that have no workspace.
 """
 
 from dataclasses import dataclass
@@ -37,10 +38,10 @@ async def builds(shop: Workshop) -> Builds:
     return Builds(*await both(shop.build(SOURCES), shop.clean(EDITED)))
 
 
-async def rebuilt(shop: Workshop, builds: Builds, why: WhyNot) -> Built:
+async def rebuilt(shop: Workshop, builds: Builds, why: WhyNot, lineage: str) -> Built:
     """The edited tree, which must be cooked anew for this reason, and be right."""
     await shop.forget_results()
-    built = await shop.build(EDITED)
+    built = await shop.build(EDITED, lineage=lineage)
     assert (built.rung, built.compiled) == (Rung.NONE, ALL)
     assert built.why_not(Rung.LAYER) is why
     assert built.digest == builds.oracle.digest != builds.cold.digest
@@ -49,12 +50,12 @@ async def rebuilt(shop: Workshop, builds: Builds, why: WhyNot) -> Built:
 
 async def test_a_layer_that_somebody_pruned_is_cooked_again(shop: Workshop, builds: Builds):
     await shop.prune(await shop.layer(builds.cold))
-    await rebuilt(shop, builds, WhyNot.PRUNED)
+    await rebuilt(shop, builds, WhyNot.PRUNED, "pruned")
 
 
 async def test_a_record_that_names_another_image_is_not_believed(shop: Workshop, builds: Builds, engine: str):
     await shop.replace_layer(await shop.layer(builds.cold), engine)
-    await rebuilt(shop, builds, WhyNot.DAMAGED)
+    await rebuilt(shop, builds, WhyNot.DAMAGED, "another-image")
 
 
 async def test_laws_3_and_4_a_layer_in_which_the_project_is_compiled_already_is_not_believed(
@@ -63,10 +64,9 @@ async def test_laws_3_and_4_a_layer_in_which_the_project_is_compiled_already_is_
     """What a naive cache would hold: cargo calls its binary fresh, although the source has changed since."""
     layer = await shop.layer(builds.cold)
     await shop.forget_results()
-    async with shop.committed_compile(layer) as committed:
-        await shop.build(SOURCES)
-    await shop.replace_layer(layer, committed[0])
-    await rebuilt(shop, builds, WhyNot.DAMAGED)
+    compiled = await shop.build(SOURCES, lineage="compiled")
+    await shop.replace_layer(layer, await shop.committed_compile(compiled, layer))
+    await rebuilt(shop, builds, WhyNot.DAMAGED, "tampered")
 
 
 async def test_an_image_that_the_engine_lost_is_loaded_again(shop: Workshop, builds: Builds):
@@ -84,7 +84,7 @@ async def test_an_image_whose_blobs_are_gone_is_built_again(shop: Workshop, buil
     docker("rmi", "--force", image.image_id)
     for blob in await shop.archive_blobs(image.digest):
         blob.unlink()
-    again = await shop.build(EDITED)
+    again = await shop.build(EDITED, lineage="without-blobs")
     assert again.rung is Rung.LAYER
     assert again.digest == builds.oracle.digest
     assert run(image.image_id) == "after 1"
@@ -101,4 +101,4 @@ async def test_what_was_fetched_and_is_gone_is_fetched_again(shop: Workshop, bui
 async def test_a_layer_that_lost_its_crates_is_cooked_again(shop: Workshop, builds: Builds):
     layer = await shop.layer(builds.cold)
     await shop.replace_layer(layer, shop.damaged(layer, "rm -rf /cargo/registry"))
-    await rebuilt(shop, builds, WhyNot.DAMAGED)
+    await rebuilt(shop, builds, WhyNot.DAMAGED, "without-crates")

@@ -1,6 +1,7 @@
 """One package with one dependency: what changes its layer and what does not, and what happens when a layer is bad.
 
-The oracle is the clean build of the same tree: the image has to be the same, digest for digest.
+The oracle is the clean build of the same tree: the image has to be the same, digest for digest. What is to stand on the
+layer is built on a lineage of its own, which has no workspace.
 """
 
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ async def test_the_same_sources_again_are_the_same_image_and_nothing_is_compiled
 
 async def test_an_edited_source_is_compiled_over_the_layer(shop: Workshop, shed: Shed):
     await shop.forget_results()
-    edited = await shop.build(EDITED)
+    edited = await shop.build(EDITED, lineage="edited")
     assert (edited.rung, edited.compiled) == (Rung.LAYER, {OWN})
     assert edited.digest == shed.edited.digest != shed.cold.digest
     assert edited.prints() == "edited 1."
@@ -84,7 +85,7 @@ async def test_an_edited_source_is_compiled_over_the_layer(shop: Workshop, shed:
 
 async def test_reverted_sources_compiled_over_the_layer_are_the_cold_image_again(shop: Workshop, shed: Shed):
     await shop.forget_results()
-    reverted = await shop.build(SHED)
+    reverted = await shop.build(SHED, lineage="reverted")
     assert (reverted.rung, reverted.compiled, reverted.digest) == (Rung.LAYER, {OWN}, shed.cold.digest)
 
 
@@ -123,13 +124,13 @@ async def test_law_7_another_scope_reuses_nothing(shop: Workshop, shed: Shed):
 async def test_what_a_manifest_says_of_its_own_package_stands_on_the_layer(
     shop: Workshop, shed: Shed, version: str, package: str
 ):
-    built = await shop.build(versioned(version, package))
+    built = await shop.build(versioned(version, package), lineage=version)
     assert (built.rung, built.compiled) == (Rung.LAYER, {f"{NAME} {version}"})
     assert built.prints() == version
 
 
 async def test_law_3_a_real_package_with_a_stub_s_version_is_no_stub(shop: Workshop, shed: Shed):
-    built = await shop.build(versioned("0.0.0-bloomery.stub"))
+    built = await shop.build(versioned("0.0.0-bloomery.stub"), lineage="stub")
     assert built.rung is Rung.LAYER
     assert built.prints() == "0.0.0-bloomery.stub"
 
@@ -183,5 +184,5 @@ async def test_a_dependency_removed_again_stands_on_the_first_layer(
 ):
     """Lock A, B, A again: no dependency is compiled."""
     await shop.forget_results()
-    again = await shop.build(SHED)
+    again = await shop.build(SHED, lineage="again")
     assert (again.rung, again.compiled, again.digest) == (Rung.LAYER, {OWN}, shed.cold.digest)

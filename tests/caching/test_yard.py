@@ -3,7 +3,7 @@
 Two clean builds are the oracle: of the tree as it was, and of the tree with all modifications at once. The modified
 tree is then built over the layer of the first: each image has to be the second oracle's. Every build on these rungs
 compiles every member, so the modifications need not be applied one by one; one is, to show that it concerns its image
-alone.
+alone. What is to stand on the layer is built on a lineage of its own, which has no workspace.
 """
 
 from collections.abc import Mapping
@@ -171,7 +171,7 @@ async def yard(shop: Workshop) -> Yard:
     before, after = await both(
         shop.build(YARD, *BINARIES, project="yard"), shop.clean(everything, *BINARIES, project="yard")
     )
-    return Yard(before, after, await shop.build(everything, *BINARIES, project="yard"))
+    return Yard(before, after, await shop.build(everything, *BINARIES, project="yard", lineage="modified"))
 
 
 async def test_a_cold_build_compiles_everything_and_every_image_runs(yard: Yard):
@@ -196,7 +196,7 @@ async def test_law_5_a_modification_reaches_its_image(yard: Yard, scenario: str)
 
 async def test_law_5_a_modification_reaches_no_other_image(shop: Workshop, yard: Yard):
     one = MODIFICATIONS["a path dependency is edited"]
-    built = await shop.build(modified(YARD, one), *BINARIES, project="yard")
+    built = await shop.build(modified(YARD, one), *BINARIES, project="yard", lineage="one")
     assert built.rung is Rung.LAYER
     assert built.digests == yard.before.digests | {one.binary: yard.after.digests[one.binary]}
 
@@ -205,7 +205,7 @@ async def test_law_3_a_renamed_binary_is_the_new_one(shop: Workshop, yard: Yard)
     files = dict(YARD)
     files["plain/src/bin/renamed.rs"] = files.pop("plain/src/bin/edited.rs").replace("format(1)", "format(3)")
     binaries = tuple("renamed" if name == "edited" else name for name in BINARIES)
-    built = await shop.build(files, *binaries, project="yard")
+    built = await shop.build(files, *binaries, project="yard", lineage="renamed")
     assert built.rung is Rung.LAYER
     assert built.prints("renamed") == "3"
     kept = {name: digest for name, digest in built.digests.items() if name != "renamed"}
@@ -222,5 +222,5 @@ async def test_law_3_a_deleted_binary_is_gone(shop: Workshop, yard: Yard):
 
 async def test_all_of_it_reverted_and_compiled_again_are_the_cold_images(shop: Workshop, yard: Yard):
     await shop.forget_results()
-    again = await shop.build(YARD, *BINARIES, project="yard")
+    again = await shop.build(YARD, *BINARIES, project="yard", lineage="again")
     assert (again.rung, again.digests) == (Rung.LAYER, yard.before.digests)

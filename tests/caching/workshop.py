@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -17,18 +17,21 @@ from cache.digest import Digest
 from cache.index import LayerRecord
 from cache.reuse import Refusal, ReuseReport, Rung, WhyNot
 from cache.store import Store
-from cache.tree import EntryKind, SourceTree, TreeEntry
+from cache.workspaces import WorkspaceRecord
 from daemon.build_records import BuildRecords
 from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome, Reuse
-from daemon.config import BuildSettings, Config, ServerSettings, ToolchainSettings
+from daemon.config import BuildSettings, Config, ServerSettings, ToolchainSettings, WorkspaceSettings
 from daemon.engine.docker import DockerEngine
 from daemon.network import resolve_network
 from daemon.ownership import SharedSources
 from daemon.pipeline.cook import LAYER_LABEL
+from daemon.pipeline.sandboxes import STEP
+from daemon.tarball import Member, stream
 from daemon.upload import Intake
 from tests.conftest import TOOLCHAIN
-from tests.fakes.crates import CHECKSUMS, Files, archive
+from tests.fakes.crates import CHECKSUMS, archive
 from tests.fakes.docker import docker, run
+from tests.fakes.rust_projects import Files, tree_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class Workshop:
         self.daemon = daemon
         self._images = images
 
-    async def build(self, files: Files, *binaries: str, **request: Any) -> Built:
+    async def build(self, files: Files, *binaries: str | ImageRequest, **request: Any) -> Built:
         """A build that succeeds; `request` has the fields of `BuildRequest`."""
         built = await self.attempt(files, *binaries, **request)
         assert built.build.state is BuildState.SUCCEEDED, built.build.failure
@@ -101,9 +104,10 @@ class Workshop:
         """The oracle: a build that reuses nothing, in a scope of its own so that nobody else reuses it."""
         return await self.build(files, *binaries, reuse=Reuse.NOTHING, scope="clean", **request)
 
-    async def attempt(self, files: Files, *binaries: str, **request: Any) -> Built:
+    async def attempt(self, files: Files, *binaries: str | ImageRequest, **request: Any) -> Built:
         """A build, however it ends."""
-        images = tuple(ImageRequest(binary=name) for name in binaries) or (ImageRequest(),)
+        named = (ImageRequest(binary=one) if isinstance(one, str) else one for one in binaries)
+        images = tuple(named) or (ImageRequest(),)
         tree = await self.tree(files)
         wanted = BuildRequest(tree=str(tree), images=images, **request)
         return await self.ended((await self.daemon.scheduler.submit(wanted, None)).build.id)
@@ -126,15 +130,11 @@ class Workshop:
 
     async def tree(self, files: Files) -> Digest:
         """The files as a tree that is here."""
-        entries = [
-            TreeEntry(path, EntryKind.FILE, len(text.encode()), digest=self.store.blobs.put(text.encode()))
-            for path, text in files.items()
-        ]
-        tree = SourceTree.of(entries)
+        tree = tree_of(self.store.blobs, files)
         await self.store.put_tree(tree)
         return tree.digest
 
-    async def uploaded(self, files: Files, *, mtime: float, mode: int = 0o644) -> Digest:
+    async def uploaded(self, files: Mapping[str, str], *, mtime: float, mode: int = 0o644) -> Digest:
         """The same by the door for archives."""
 
         async def body() -> AsyncIterator[bytes]:
@@ -160,6 +160,24 @@ class Workshop:
     async def prune(self, layer: LayerRecord) -> None:
         """Take the layer's image away, as somebody who cleans up the engine does."""
         docker("rmi", "--force", layer.image_id)
+
+    async def workspace(self, project: str, lineage: str = "main", scope: str = "default") -> WorkspaceRecord:
+        """The stopped container in which a lineage's next compile goes on."""
+        found = await self.store.workspace(scope, project, lineage)
+        assert found is not None
+        return found
+
+    async def artefact_times(self, workspace: WorkspaceRecord) -> set[float]:
+        """The times of what compiles have left in a target directory, beside what they tell of themselves."""
+        pieces = [piece async for piece in self.engine.sandboxes.get(workspace.sandbox, "/target")]
+        with tarfile.open(fileobj=BytesIO(b"".join(pieces))) as tar:
+            return {member.mtime for member in tar if "/.bloomery" not in member.name}
+
+    async def run_behind_our_back(self, workspace: WorkspaceRecord, command: str) -> None:
+        """Run a command in a workspace, as somebody else who may use the engine can."""
+        step = Member(path=STEP, mode=0o755, mtime=0, content=f"#!/bin/sh\n{command}\n".encode())
+        await self.engine.sandboxes.put(workspace.sandbox, stream((step,)))
+        docker("start", "--attach", workspace.sandbox)
 
     async def units(self, layer: LayerRecord) -> set[str]:
         """The packages that have something compiled in the layer, by cargo's directories of fingerprints."""
@@ -193,30 +211,11 @@ class Workshop:
         finally:
             docker("rm", name)
 
-    @asynccontextmanager
-    async def committed_compile(self, layer: LayerRecord) -> AsyncIterator[list[str]]:
-        """While this lasts, sandboxes of compiles are committed before they are removed: layers as none may be."""
-        sandboxes, found = self.engine.sandboxes, list[str]()
-        create, remove = sandboxes.create, sandboxes.remove
-        compiles: set[str] = set()
-
-        async def noting(spec: Any) -> str:
-            sandbox = await create(spec)
-            if spec.name.endswith("-compile"):
-                compiles.add(sandbox)
-            return sandbox
-
-        async def committing(sandbox: str) -> None:
-            if sandbox in compiles:
-                labels = {LAYER_LABEL: layer.key.digest.hex, "bloomery.instance": self.store.instance}
-                found.append(await sandboxes.commit(sandbox, "bloomery-e2e/tampered:1", labels))
-            await remove(sandbox)
-
-        sandboxes.create, sandboxes.remove = noting, committing  # type: ignore[method-assign]
-        try:
-            yield found
-        finally:
-            sandboxes.create, sandboxes.remove = create, remove  # type: ignore[method-assign]
+    async def committed_compile(self, built: Built, layer: LayerRecord) -> str:
+        """The id of an image that claims to be the layer, and holds what a build compiled: a layer as none may be."""
+        workspace = await self.workspace(built.outcome.project, built.build.request.lineage)
+        labels = {LAYER_LABEL: layer.key.digest.hex, "bloomery.instance": self.store.instance}
+        return await self.engine.images.commit(workspace.sandbox, "bloomery-e2e/tampered:1", labels)
 
 
 @asynccontextmanager
@@ -226,6 +225,8 @@ async def workshop(state: Path, facts: tuple[str, bytes], images: set[str]) -> A
         server=ServerSettings(state_dir=str(state)),
         toolchains=ToolchainSettings(images={"stable": TOOLCHAIN}),
         builds=BuildSettings(attempts=1),  # type: ignore[arg-type]
+        # More than all tests make, so that none is evicted in the middle of a test.
+        workspaces=WorkspaceSettings(count=1000),  # type: ignore[arg-type]
     )
     network = resolve_network(config.network, os.environ)
     bundle = network.ca_bundle.read_bytes() if network.ca_bundle else b""

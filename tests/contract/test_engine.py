@@ -19,7 +19,16 @@ import pytest
 from aiohttp import web
 
 from daemon.engine.docker import DockerEngine
-from daemon.engine.engine import EngineImage, Exit, Limits, OutputStream, Privilege, SandboxSpec
+from daemon.engine.engine import (
+    EngineImage,
+    Exit,
+    Limits,
+    Network,
+    OutputStream,
+    Privilege,
+    SandboxSpec,
+    SandboxState,
+)
 from daemon.errors import (
     DeadlinePassed,
     EngineRefused,
@@ -423,7 +432,7 @@ async def test_a_container_that_is_gone_cannot_be_read_or_filled(rig: Rig):
     with pytest.raises(SandboxGone):
         await rig.engine.sandboxes.put(sandbox, some("f"))
     with pytest.raises(SandboxGone):
-        await rig.engine.sandboxes.commit(sandbox, f"{IMAGE}-gone", {})
+        await rig.engine.images.commit(sandbox, f"{IMAGE}-gone", {})
 
 
 async def test_a_running_container_is_not_touched(rig: Rig):
@@ -435,7 +444,7 @@ async def test_a_running_container_is_not_touched(rig: Rig):
         with pytest.raises(EngineRefused):
             await rig.engine.sandboxes.run(sandbox, Output(), QUICK)
         with pytest.raises(EngineRefused):
-            await rig.engine.sandboxes.commit(sandbox, f"{IMAGE}-running", {})
+            await rig.engine.images.commit(sandbox, f"{IMAGE}-running", {})
 
 
 async def test_a_compressed_archive_is_not_sent(rig: Rig):
@@ -468,13 +477,52 @@ async def test_a_truncated_archive_is_refused(rig: Rig):
         await rig.engine.sandboxes.put(sandbox, short())
 
 
+# --- networks
+
+ROUTES = Program(
+    'while read -r line; do case "$line" in Iface* | *" lo") ;; *) echo "$line" ;; esac done < /proc/net/route',
+    lambda step: step.print("" if step.spec.network is Network.NONE else "eth0\n") or 0,
+)
+
+
+async def routes(rig: Rig, sandbox: str) -> list[str]:
+    output = Output()
+    assert (await rig.engine.sandboxes.run(sandbox, output, QUICK)).code == 0
+    return output.stdout.decode().splitlines()
+
+
+async def test_a_container_off_its_network_has_no_route_in_any_later_run(rig: Rig):
+    sandbox = await rig.create(ROUTES, network=Network.BRIDGE)
+    assert await routes(rig, sandbox)
+    await rig.engine.sandboxes.isolate(sandbox)
+    assert await routes(rig, sandbox) == []
+    assert await routes(rig, sandbox) == []
+    await rig.engine.sandboxes.isolate(sandbox)
+    assert await routes(rig, sandbox) == []
+
+
+async def test_a_container_on_the_hosts_network_cannot_be_taken_off_it(rig: Rig):
+    sandbox = await rig.create(ROUTES, network=Network.HOST)
+    with pytest.raises(EngineRefused):
+        await rig.engine.sandboxes.isolate(sandbox)
+
+
+async def test_a_container_is_taken_off_its_network_only_while_it_does_not_run(rig: Rig):
+    async with rig.running() as (sandbox, _task):
+        with pytest.raises(EngineRefused):
+            await rig.engine.sandboxes.isolate(sandbox)
+    await rig.engine.sandboxes.remove(sandbox)
+    with pytest.raises(SandboxGone):
+        await rig.engine.sandboxes.isolate(sandbox)
+
+
 # --- images
 
 
 async def test_a_commit_holds_the_files_and_its_own_labels(rig: Rig):
     sandbox = await rig.create(NOTHING, labels={"attempt": "7"}, environment={"A": "1"})
     await rig.engine.sandboxes.put(sandbox, some("work/kept"))
-    identity = await rig.engine.sandboxes.commit(sandbox, f"{IMAGE}-commit", {LABEL: SESSION, "kind": "layer"})
+    identity = await rig.engine.images.commit(sandbox, f"{IMAGE}-commit", {LABEL: SESSION, "kind": "layer"})
     image = await rig.engine.images.inspect(f"{IMAGE}-commit")
     assert image is not None
     assert image.id == identity
@@ -487,7 +535,7 @@ async def test_a_commit_holds_the_files_and_its_own_labels(rig: Rig):
 async def test_a_cancelled_commit_leaves_no_image(rig: Rig):
     sandbox = await rig.create(NOTHING)
     await rig.engine.sandboxes.put(sandbox, some("work/kept", content=bytes(1 << 20)))
-    task = asyncio.create_task(rig.engine.sandboxes.commit(sandbox, f"{IMAGE}-cancelled", {}))
+    task = asyncio.create_task(rig.engine.images.commit(sandbox, f"{IMAGE}-cancelled", {}))
     await asyncio.sleep(0.01)
     cancelled = task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -598,6 +646,52 @@ async def test_containers_and_images_are_found_by_all_their_labels(rig: Rig):
     assert (sandbox.id, sandbox.state, sandbox.labels["step"]) == (one, "created", "one")
     assert sandbox.name.startswith("bloomery-contract-")
     assert [image.tags for image in await rig.engine.survey.images(labels)] == [(f"{IMAGE}-label",)]
+
+
+async def looked_at(rig: Rig, sandbox: str) -> SandboxState:
+    found = await rig.engine.survey.sandbox(sandbox)
+    assert found is not None
+    return found
+
+
+async def test_a_container_tells_its_image_and_its_labels(rig: Rig):
+    sandbox = await rig.create(NOTHING, labels={"step": "one"})
+    found = await looked_at(rig, sandbox)
+    assert (found.id, found.state) == (sandbox, "created")
+    assert found.image_id == (await inspected(rig, IMAGE)).id
+    assert {LABEL: SESSION, "step": "one"}.items() <= found.labels.items()
+
+
+async def test_every_run_is_another_generation_and_nothing_else_is(rig: Rig):
+    sandbox, seen = await rig.create(NOTHING, network=Network.BRIDGE), []
+    for _ in range(3):
+        before = await looked_at(rig, sandbox)
+        await rig.engine.sandboxes.put(sandbox, some("work/f"))
+        await rig.content(sandbox, "/work/f")
+        await rig.engine.sandboxes.isolate(sandbox)
+        assert await looked_at(rig, sandbox) == before
+        seen.append(before.generation)
+        await rig.engine.sandboxes.run(sandbox, Output(), QUICK)
+        assert (await looked_at(rig, sandbox)).state == "exited"
+    assert seen[0] == "0001-01-01T00:00:00Z"
+    assert len({*seen, (await looked_at(rig, sandbox)).generation}) == 4
+
+
+async def test_a_container_that_runs_says_so_and_is_of_the_generation_before(rig: Rig):
+    async with rig.running() as (sandbox, task):
+        during = await looked_at(rig, sandbox)
+        assert (during.state, during.generation) == ("running", "0001-01-01T00:00:00Z")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        after = await looked_at(rig, sandbox)
+    assert after.state == "exited"
+    assert after.generation != during.generation
+
+
+async def test_a_container_that_is_gone_has_no_state(rig: Rig):
+    sandbox = await rig.create(NOTHING)
+    await rig.engine.sandboxes.remove(sandbox)
+    assert await rig.engine.survey.sandbox(sandbox) is None
 
 
 async def test_the_engine_says_what_it_is(rig: Rig):

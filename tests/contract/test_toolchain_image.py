@@ -84,7 +84,7 @@ async def run(
             sandbox, lambda which, piece: out.extend(piece if which is OutputStream.STDOUT else b""), LIMITS
         )
         if commit:
-            await engine.sandboxes.commit(sandbox, commit, {})
+            await engine.images.commit(sandbox, commit, {})
     finally:
         await engine.sandboxes.remove(sandbox)
     return exit_, out.decode()

@@ -181,9 +181,17 @@ class Service:
 
     def containers(self, *filters: str) -> list[str]:
         """The ids of this instance's containers."""
-        return docker(
-            "ps", "--all", "--quiet", "--filter", f"label=bloomery.instance={self.instance}", *filters
-        ).split()
+        mine = ("--filter", f"label=bloomery.instance={self.instance}")
+        return docker("ps", "--all", "--quiet", "--no-trunc", *mine, *filters).split()
+
+    def workspaces(self) -> list[str]:
+        """The ids of the containers that are on record as a lineage's workspace."""
+        with closing(sqlite3.connect(self.state / "bloomery.sqlite")) as database:
+            return [str(sandbox) for (sandbox,) in database.execute("SELECT sandbox FROM workspaces")]
+
+    def strays(self) -> list[str]:
+        """The ids of the containers that are no workspace."""
+        return sorted({*self.containers()} - {*self.workspaces()})
 
     def metrics(self) -> dict[str, float]:
         """Each sample by its name and labels as they are written."""

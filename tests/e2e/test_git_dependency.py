@@ -89,10 +89,10 @@ class Bloomery:
     images: set[str] = field(default_factory=set)
     """All that came out of it."""
 
-    def build(self, files: dict[str, str]) -> dict[str, Any]:
+    def build(self, files: dict[str, str], lineage: str = "main") -> dict[str, Any]:
         """Build an upload to its end; returns the record."""
         archive = tar_of({name: content.encode() for name, content in files.items()})
-        build = self.ask("/v1/builds", archive)
+        build = self.ask(f"/v1/builds?lineage={lineage}", archive)
         end = time.monotonic() + SECONDS
         while build["state"] in {"queued", "running"}:
             assert time.monotonic() < end, build
@@ -140,16 +140,20 @@ def bloomery(tmp_path: Path, prepare: Callable[[Path], None]) -> Iterator[Bloome
     process.wait(60)
     with closing(sqlite3.connect(state / "bloomery.sqlite")) as database:
         (instance,) = database.execute("SELECT value FROM identity WHERE name = 'instance'").fetchone()
-    asyncio.run(nothing_left(instance, bloomery.images))
+        workspaces = {sandbox for (sandbox,) in database.execute("SELECT sandbox FROM workspaces")}
+    asyncio.run(nothing_left(instance, workspaces, bloomery.images))
 
 
-async def nothing_left(instance: str, images: set[str]) -> None:
-    """No container is there any more; the images are taken away, dependency layers among them."""
+async def nothing_left(instance: str, workspaces: set[str], images: set[str]) -> None:
+    """No container is there but workspaces; they and the images are taken away, dependency layers among them."""
     async with await DockerEngine.connect(os.environ.get("DOCKER_HOST")) as engine:
-        assert await engine.survey.sandboxes({INSTANCE_LABEL: instance}) == ()
+        left = {sandbox.id for sandbox in await engine.survey.sandboxes({INSTANCE_LABEL: instance})}
+        for sandbox in left:
+            await engine.sandboxes.remove(sandbox)
         layers = await engine.survey.images({INSTANCE_LABEL: instance})
         for image in {*images, *(layer.id for layer in layers)}:
             await engine.images.remove(image)
+    assert left == workspaces
 
 
 def test_it_is_fetched_and_cooked_once_and_a_changed_source_needs_no_server(server: GitServer, bloomery: Bloomery):
@@ -157,9 +161,10 @@ def test_it_is_fetched_and_cooked_once_and_a_changed_source_needs_no_server(serv
     first = bloomery.build(project(server, revision, "hello, world"))
     assert (rung(first), first["outcome"]["reuse"]["dependencies"]) == ("none", 2)
     server.end()
-    second = bloomery.build(project(server, revision, "hello, world", more="// changed\n"))
-    assert rung(second) == "layer"
-    assert compiled(second) == ["app 0.1.0"]
+    for lineage, ground in (("fix", "layer"), ("main", "workspace")):
+        changed = bloomery.build(project(server, revision, "hello, world", more=f"// changed on {lineage}\n"), lineage)
+        assert rung(changed) == ground
+        assert compiled(changed) == ["app 0.1.0"]
 
 
 def test_another_revision_in_the_lock_is_another_layer_and_the_branch_itself_counts_for_nothing(
@@ -173,6 +178,7 @@ def test_another_revision_in_the_lock_is_another_layer_and_the_branch_itself_cou
     assert rung(moved) == "none"
     why = next(refusal for refusal in moved["outcome"]["reuse"]["refusals"] if refusal["rung"] == "layer")
     assert [difference["label"] for difference in why["differences"]] == ["Cargo.lock"]
+    # the workspace is the other layer's now
     assert rung(bloomery.build(project(server, old, "hello, world", more="// changed\n"))) == "layer"
 
 
@@ -185,7 +191,8 @@ def test_a_source_without_a_lock_gets_one_that_names_the_revision(server: GitSer
     lock = bloomery.read(f"/v1/builds/{build['id']}/lockfile").decode()
     assert f'source = "git+{server.url}?branch=main#{revision}"' in lock
     # it is offered to be kept: with it, nothing is different
-    assert rung(bloomery.build(files | {"Cargo.lock": lock, "src/main.rs": files["src/main.rs"] + "\n"})) == "layer"
+    locked = files | {"Cargo.lock": lock, "src/main.rs": files["src/main.rs"] + "\n"}
+    assert rung(bloomery.build(locked, "locked")) == "layer"
 
 
 def test_a_revision_that_the_server_does_not_have_is_a_failed_fetch(server: GitServer, bloomery: Bloomery):

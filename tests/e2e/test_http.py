@@ -110,7 +110,7 @@ def test_the_lock_that_was_made_is_offered_and_stands_for_the_same_layer(service
     made = service.ask("GET", f"{first.path}/lockfile").text
     assert 'name = "itoa"' in made
     assert any("Cargo.lock" in note for note in first.record["outcome"]["reuse"]["notes"])
-    locked = service.build(SOURCES | {"Cargo.lock": made})
+    locked = service.build(SOURCES | {"Cargo.lock": made}, lineage="locked")
     assert locked["outcome"]["reuse"]["rung"] == "layer"
     assert locked["outcome"]["lockfile"] is None
     assert locked["outcome"]["images"][0]["digest"] == first.image["digest"]
@@ -126,17 +126,24 @@ def test_the_other_door_gives_the_same_tree_and_the_same_image(service: Service,
     assert newest["outcome"]["images"][0]["digest"] == first.image["digest"]
 
 
-def test_explain_says_before_what_the_report_says_after(service: Service, first: First):
-    files = SOURCES | {"src/main.rs": printing("explained")}
-    tree = service.tree(files)
-    before = service.ask("POST", "/v1/explain", {"tree": tree}).json
-    after = service.build_json(tree, images=[{"tags": [TAG]}])["outcome"]["reuse"]
+@pytest.mark.parametrize(
+    ("lineage", "rung", "differences"), [("explained", "layer", []), ("main", "workspace", ["source tree"])]
+)
+def test_explain_says_before_what_the_report_says_after(
+    service: Service, first: First, lineage: str, rung: str, differences: list[str]
+):
+    tree = service.tree(SOURCES | {"src/main.rs": printing(f"explained {lineage}")})
+    before = service.ask("POST", "/v1/explain", {"tree": tree, "lineage": lineage}).json
+    after = service.build_json(tree, lineage=lineage, images=[{"tags": [TAG]}])["outcome"]["reuse"]
     assert (before["rung"], before["refusals"]) == (after["rung"], after["refusals"])
-    assert before["rung"] == "layer"
-    assert [one["label"] for one in before["refusals"][0]["differences"]] == ["source tree"]
+    assert before["rung"] == rung
+    assert [one["label"] for one in before["refusals"][0]["differences"]] == differences
     assert before["dependencies"] == after["dependencies"] == 1
-    assert before["seconds_saved"] == after["seconds_saved"] > 0
-    assert run(TAG) == "explained"
+    assert after["seconds_saved"] > 0
+    # What it costs to go on in a workspace is known only afterwards.
+    assert before["seconds_saved"] > after["seconds_saved"] or rung == "layer"
+    assert before["seconds_saved"] == after["seconds_saved"] or rung == "workspace"
+    assert run(TAG) == f"explained {lineage}"
 
 
 def test_one_idempotency_key_is_one_build(service: Service, first: First):
@@ -163,7 +170,7 @@ def test_a_source_that_cannot_be_built_says_why_and_leaves_nothing(
     refused = f"{NAME}-refused:1"
     ended = service.ended(service.accept(SOURCES | change, tag=refused)["id"])
     assert (ended["state"], ended["failure"]["kind"]) == ("failed", kind)
-    assert service.containers() == []
+    assert service.strays() == []
     assert docker("images", "--quiet", refused) == ""
 
 

@@ -55,7 +55,7 @@ def test_a_build_cancelled_in_the_middle_leaves_no_container_and_no_image(alone:
     alone.compiling(build)
     answer = alone.ask("DELETE", f"/v1/builds/{build}")
     assert (answer.status, answer.json["state"]) == (200, "cancelled")
-    assert alone.containers() == []
+    assert alone.strays() == []
     assert images("cancelled") == []
     assert alone.record(build)["outcome"] is None
     assert alone.ask("GET", f"/v1/builds/{build}/image").json["kind"] == "not_ready"
@@ -70,7 +70,7 @@ def test_a_build_cancelled_while_it_waits_never_starts_and_a_full_queue_refuses(
     for build in [*waiting, first]:
         assert alone.ask("DELETE", f"/v1/builds/{build}").json["state"] == "cancelled"
     assert [alone.record(build)["started_at"] for build in waiting] == [None] * 3
-    assert alone.containers() == []
+    assert alone.strays() == []
 
 
 def test_a_second_daemon_on_one_state_directory_is_refused(alone: Service):
@@ -85,12 +85,12 @@ def test_after_a_crash_accepted_builds_come_to_their_end_and_its_containers_are_
     alone.compiling(crashed)
     queued = alone.accept(sleeping(0, "was waiting"), tag=f"{NAME}-queued:1")["id"]
     alone.kill()
-    assert alone.containers() != []
+    assert alone.strays() != []
     alone.start()
     assert (alone.ended(crashed)["state"], alone.ended(queued)["state"]) == ("succeeded", "succeeded")
     assert alone.record(crashed)["attempt"] == 2
     assert (run(f"{NAME}-crashed:1"), run(f"{NAME}-queued:1")) == ("after the crash", "was waiting")
-    assert alone.containers() == []
+    assert alone.containers() == alone.workspaces()
     assert images("after the crash") == [alone.record(crashed)["outcome"]["images"][0]["image_id"]]
 
 
@@ -107,7 +107,7 @@ def test_sigterm_lets_a_running_build_end_and_keeps_the_queue(alone: Service):
     waiting = alone.accept(sleeping(0, "waited for the next daemon"))["id"]
     alone.terminate()
     assert alone.left() == 0
-    assert alone.containers() == []
+    assert alone.containers() == alone.workspaces()
     assert docker("ps", "--quiet", "--filter", f"label=bloomery.build={running_build}") == ""
     alone.start()
     ended = alone.record(running_build)

@@ -30,11 +30,12 @@ def grown(before: Mapping[str, float], after: Mapping[str, float], name: str) ->
 
 @pytest.fixture(scope="module")
 def measured(service: Service) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    """Before and after: a cold build, an edit, the same again, and one that fails."""
+    """Before and after: a build on each rung, and one that fails."""
     before = service.metrics()
-    edited = SOURCES | {"src/main.rs": printing("second")}
-    rungs = [service.build(files)["outcome"]["reuse"]["rung"] for files in (SOURCES, edited, edited)]
-    assert rungs == ["none", "layer", "result"]
+    fixed, edited = (SOURCES | {"src/main.rs": printing(word)} for word in ("fixed", "edited"))
+    builds = ((SOURCES, "main"), (fixed, "fix"), (edited, "main"), (edited, "main"))
+    rungs = [service.build(files, lineage=lineage)["outcome"]["reuse"]["rung"] for files, lineage in builds]
+    assert rungs == ["none", "layer", "workspace", "result"]
     service.ended(service.accept(SOURCES | {"src/main.rs": "no rust\n"})["id"])
     return before, service.metrics()
 
@@ -45,25 +46,26 @@ def test_builds_are_counted_by_what_they_reused_and_how_they_ended(
     assert grown(*measured, BUILDS) == {
         '{ecosystem="rust",outcome="succeeded",reuse="none"}': 1,
         '{ecosystem="rust",outcome="succeeded",reuse="layer"}': 1,
+        '{ecosystem="rust",outcome="succeeded",reuse="workspace"}': 1,
         '{ecosystem="rust",outcome="succeeded",reuse="result"}': 1,
         '{ecosystem="unknown",outcome="source",reuse="unknown"}': 1,
     }
 
 
 def test_states_and_the_cache_s_answers_are_counted(measured: tuple[Mapping[str, float], Mapping[str, float]]):
-    assert grown(*measured, "bloomery_builds") == {'{state="succeeded"}': 3, '{state="failed"}': 1}
+    assert grown(*measured, "bloomery_builds") == {'{state="succeeded"}': 4, '{state="failed"}': 1}
     assert grown(*measured, "bloomery_dependency_cache_requests_total") == {
         '{reason="first_build",result="miss"}': 1,
-        '{reason="",result="hit"}': 1,
+        '{reason="",result="hit"}': 2,
     }
     stages = grown(*measured, "bloomery_stage_duration_seconds_count")
     assert stages['{stage="cook"}'] == stages['{stage="commit"}'] == 1
-    assert stages['{stage="compile"}'] == 3
+    assert stages['{stage="compile"}'] == 4
 
 
 def test_what_was_saved_and_sent_grows(measured: tuple[Mapping[str, float], Mapping[str, float]]):
     saved = grown(*measured, "bloomery_seconds_saved_total")
-    assert saved.keys() == {'{reuse="layer"}', '{reuse="result"}'}
+    assert saved.keys() == {'{reuse="layer"}', '{reuse="workspace"}', '{reuse="result"}'}
     assert all(seconds > 0 for seconds in saved.values())
     assert grown(*measured, "bloomery_upload_bytes_total").keys() == {'{door="tar"}'}
 

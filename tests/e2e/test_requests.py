@@ -58,7 +58,8 @@ def test_without_a_word_on_which_binary_the_answer_lists_them(service: Service, 
 
 
 def test_what_is_named_is_included_and_nothing_else(service: Service, pair: Json):
-    record = service.build(settings('[build]\nbinary = "reads"\n[image]\ninclude = ["templates/"]\n'))
+    included = settings('[build]\nbinary = "reads"\n[image]\ninclude = ["templates/"]\n')
+    record = service.build(included, lineage="included")
     assert record["outcome"]["reuse"]["rung"] == "layer"
     (image,) = record["outcome"]["images"]
     assert run(image["image_id"]) == "from a template"
@@ -78,7 +79,7 @@ def test_a_check_that_fails_keeps_it_in_and_leaves_nothing(service: Service, pai
     ended = service.ended(service.accept(settings(checked), tag=f"{NAME}-refused:1")["id"])
     assert (ended["state"], ended["failure"]["kind"]) == ("failed", "check_failed")
     assert "exit code 3" in ended["failure"]["detail"]
-    assert service.containers() == []
+    assert service.strays() == []
     assert docker("images", "--all", "--quiet", "--filter", "label=e2e=refused") == ""
 
 
@@ -93,7 +94,7 @@ def test_a_static_image_holds_one_file(service: Service):
 @pytest.mark.parametrize("file", ["rust-toolchain", "rust-toolchain.toml"])
 def test_the_source_picks_its_toolchain(service: Service, pair: Json, file: str):
     text = "nightly\n" if file == "rust-toolchain" else '[toolchain]\nchannel = "nightly"\ncomponents = ["clippy"]\n'
-    record = service.build(settings('[build]\nbinaries = ["one", "reads"]\n') | {file: text})
+    record = service.build(settings('[build]\nbinaries = ["one", "reads"]\n') | {file: text}, lineage=file)
     assert record["outcome"]["toolchain"] == "nightly"
     assert record["outcome"]["reuse"]["rung"] == "layer", "it is the same image under another name"
 

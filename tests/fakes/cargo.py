@@ -8,12 +8,15 @@ has them.
 import asyncio
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 
-from daemon.ecosystems.rust.steps import LIVE, OUT
+from daemon.ecosystems.ecosystem import SOURCE_TIME
+from daemon.ecosystems.rust.steps import KNOWN, LIVE, OUT, REMOVED
 from tests.fakes.engine import Exit, Step
 from tests.fakes.rust_projects import BYTES_CRATE, REGISTRY, SIMPLE
+from tests.fakes.target_directories import library
 
 _HOME = "index.example-1949cf8c6b5b557f"
 _DEPS = "/target/release/deps"
@@ -30,15 +33,13 @@ class FakeCargo:
         self.lock = str(SIMPLE["Cargo.lock"])
         self.failures: dict[str, tuple[int, str]] = {}
         self.ran: list[str] = []
-        """Each step that was run: `lock`, `fetch`, `cook`, `settle`, `compile`, or the check's own command."""
+        """Each step that was run: `lock`, `fetch`, `cook`, `settle`, `compile`, `clear`, or the check's own command."""
         self.networks: dict[str, str] = {}
         self.pause = 0.0
         """Seconds that a step takes."""
 
     async def __call__(self, step: Step) -> int | Exit:
-        purpose = step.spec.labels.get("bloomery.step", "check")
-        if purpose == "cook" and step.run > 1:
-            purpose = "settle"
+        purpose = purpose_of(step)
         self.ran.append(purpose)
         self.networks[purpose] = str(step.spec.network)
         await asyncio.sleep(self.pause)
@@ -52,6 +53,7 @@ class FakeCargo:
             "cook": self._cook,
             "settle": self._settle,
             "compile": self._compile,
+            "clear": self._clear,
             "check": lambda _step: None,
         }
         work[purpose](step)
@@ -68,8 +70,10 @@ class FakeCargo:
     def _cook(self, step: Step) -> None:
         for name in self.crates:
             step.read(f"/cargo/registry/cache/{_HOME}/{name}.crate")
-            step.write(_unit(name), f"unit of {name}".encode())
-            _tell_unit(step, name, fresh=False)
+            fresh = all(f"/target/{path}" in step.files for path in _files(name))
+            for path, content in _files(name).items() if not fresh else ():
+                step.write(f"/target/{path}", content)
+            _tell_unit(step, name, fresh=fresh)
         package = _package(step)
         step.write(f"{_DEPS}/{package['name']}-{'0' * 16}", b"a stub")
         self._finish(step, package)
@@ -83,10 +87,16 @@ class FakeCargo:
             step.files.pop(path, None)
         step.delete("/target/release/app")
 
+    def _clear(self, step: Step) -> None:
+        for path in step.read(REMOVED).decode().split("\0"):
+            if path:
+                step.delete(f"/work/{path.removeprefix('./')}")
+
     def _compile(self, step: Step) -> None:
         for name in self.crates:
             fresh = _unit(name) in step.files
-            step.write(_unit(name), f"unit of {name}".encode())
+            for path, content in _files(name).items() if not fresh else ():
+                step.write(f"/target/{path}", content)
             _tell_unit(step, name, fresh=fresh)
         package = _package(step)
         sources = hashlib.sha256()
@@ -97,14 +107,47 @@ class FakeCargo:
             step.write(f"/target/release/{binary}", program, 0o755)
             step.write(f"{OUT}/{binary}", program, 0o755)
             step.write(f"{OUT}/{binary}.debug", b"symbols of " + program[-64:])
-        self._finish(step, package)
+        _leave(step)
+        self._finish(step, package, fresh=_may_be_fresh(step, str(package["name"])))
 
-    def _finish(self, step: Step, package: Mapping[str, object]) -> None:
+    def _finish(self, step: Step, package: Mapping[str, object], *, fresh: bool = False) -> None:
         identity = f"path+file:///work#{package['name']}@{package['version']}"
         for binary in package["binaries"]:
             path = f"/target/release/{binary}"
-            _tell(step, identity, "bin", binary, [path], fresh=STALE in step.files, executable=path)
+            _tell(step, identity, "bin", binary, [path], fresh=fresh or STALE in step.files, executable=path)
         step.print('{"reason":"build-finished","success":true}\n')
+
+
+def purpose_of(step: Step) -> str:
+    """A cook's sandbox runs the cook and settles it, after the fetch if that was there."""
+    begun_as = step.spec.labels.get("bloomery.step", "check")
+    if begun_as == "compile" and f"rm -rf -- < {REMOVED}" in step.read("/bloomery/step").decode():
+        return "clear"
+    if begun_as not in {"fetch", "cook"}:
+        return begun_as
+    steps = ("fetch", "cook", "settle")
+    return steps[steps.index(begun_as) + step.run - 1]
+
+
+def _may_be_fresh(step: Step, package: str) -> bool:
+    """Whether this container has compiled the package before, and the step does not mark it."""
+    before_cargo, _, _ = step.read("/bloomery/step").decode().partition("\ncargo build")
+    marked = re.findall(r"for package in (.*); do", before_cargo)
+    return step.run > 1 and not any(package in names.split() for names in marked)
+
+
+def _leave(step: Step) -> None:
+    """What a real step collects: here no unit has read anything, and nothing has touched the sources."""
+    listing = b""
+    for path, member in sorted(step.files.items()):
+        if path.startswith("/work/"):
+            kind = "l" if member.target is not None else "d" if member.content is None else "f"
+            size = len(member.content or b"")
+            line = f"={kind} {member.mode:o} {size} {SOURCE_TIME}.0 {path.removeprefix('/work/')}"
+            listing += f"{line}\0{member.target or ''}\0".encode()
+    step.write(f"{KNOWN}/paths", listing)
+    step.write(f"{KNOWN}/inputs.tar", bytes(10240))
+    step.write(f"{KNOWN}/size", b"1000\t/target\n")
 
 
 def _package(step: Step) -> dict[str, object]:
@@ -113,8 +156,15 @@ def _package(step: Step) -> dict[str, object]:
     return {**manifest["package"], "binaries": binaries}
 
 
+def _files(name: str) -> Mapping[str, bytes]:
+    """What compiling a crate, `NAME-VERSION`, leaves below the target directory."""
+    package, _, version = name.rpartition("-")
+    files = library(package, version=version).files
+    return {path: content for path, content in files.items() if isinstance(content, bytes)}
+
+
 def _unit(name: str) -> str:
-    return f"{_DEPS}/lib{name.rpartition('-')[0]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.rlib"
+    return next(f"/target/{path}" for path in _files(name) if path.endswith(".rlib"))
 
 
 def _tell_unit(step: Step, name: str, *, fresh: bool) -> None:

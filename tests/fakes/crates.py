@@ -10,8 +10,15 @@ _SOURCE = "registry+https://github.com/rust-lang/crates.io-index"
 CHECKSUMS = {
     "itoa 1.0.18": "8f42a60cbdf9a97f5d2305f08a87dc4e09308d1276d28c869c684d7777685682",
     "cfg-if 1.0.5": "4e7648175b45a9a48536d676f68d918270699102aa8dab5496df06904c914600",
+    "paste 1.0.15": "57c0d7b74b563b49d38dae00a0c37d4d6de9b432382b2892f0574ddcae73fd0a",
+    "proc-macro2 1.0.107": "985e7ec9bb745e6ce6535b544d84d6cd6f7ad8bd711c398938ae983b91a766d9",
+    "quote 1.0.47": "1fbf4db142a473a8d80c26bbf18454ed458bf8d26c8219c331daecfdbd079001",
+    "unicode-ident 1.0.18": "5a5f39404a5da50712a4c1eecf25e90dd62b613502b7e925fd4e4d19b5c96512",
+    "unicode-ident 1.0.27": "a2c754d6c33795a1c324727428e5a7dedb5b06195f9890bdbcba760d3e246563",
 }
 """Of the crates that tests depend on, as a lock has them: the same wherever they come from."""
+DEPENDENCIES = {"proc-macro2": ("unicode-ident",), "quote": ("proc-macro2",)}
+"""Between those, by name."""
 
 
 def manifest(name: str, more: str = "", *, version: str = "0.1.0", package: str = "") -> str:
@@ -31,7 +38,7 @@ def lock(local: Mapping[str, Iterable[str]], *external: str, versions: Mapping[s
     for package in external:
         name, version = package.split(" ")
         more = f'source = "{_SOURCE}"\nchecksum = "{CHECKSUMS[package]}"\n'
-        found[name] = _locked(name, version, more, ())
+        found[name] = _locked(name, version, more, DEPENDENCIES.get(name, ()))
     return "version = 4\n" + "".join(found[name] for name in sorted(found))
 
 

@@ -32,10 +32,12 @@ from daemon.engine.engine import (
     EngineInfo,
     Exit,
     Limits,
+    Network,
     OutputSink,
     OutputStream,
     Sandbox,
     SandboxSpec,
+    SandboxState,
 )
 from daemon.engine.names import repository_and_tag
 from daemon.engine.stream import TarEnd, plain
@@ -44,6 +46,7 @@ from daemon.tarball import Member, pieces
 
 Files = dict[str, Member]
 _PIECE = 65536
+_NEVER = "0001-01-01T00:00:00Z"
 
 
 def file(content: bytes, mode: int = 0o644, **more: Any) -> Member:
@@ -74,6 +77,8 @@ class FakeSandbox:
     files: Files
     state: str = "created"
     runs: int = 0
+    generation: str = _NEVER
+    """When its last run ended, by a clock that goes on with each run in the engine."""
     running: "asyncio.Future[Exit] | None" = None
 
 
@@ -147,6 +152,7 @@ class FakeEngine:
         )
         self._faults: dict[str, deque[Exception]] = {}
         self._numbers = itertools.count(1)
+        self._moments = itertools.count(1)
 
     async def close(self) -> None:
         """Give nothing back."""
@@ -189,6 +195,10 @@ class FakeEngine:
         """A new id."""
         digest = hashlib.sha256(f"{what} {next(self._numbers)}".encode()).hexdigest()
         return f"sha256:{digest}" if what == "image" else digest
+
+    def moment(self) -> str:
+        """A time that no other run ended at."""
+        return f"2001-01-01T00:00:00.{next(self._moments):09}Z"
 
     def container(self, name: str) -> FakeSandbox:
         """By id, its beginning, or name."""
@@ -252,6 +262,7 @@ class _Sandboxes:
             return await _Run(container, sink, limits, self._engine.script_of).finish()
         finally:
             container.state, container.running = "exited", None
+            container.generation = self._engine.moment()
 
     async def get(self, sandbox: str, path: str) -> AsyncIterator[bytes]:
         self._engine.enter("sandboxes.get", sandbox)
@@ -268,17 +279,12 @@ class _Sandboxes:
         for start in range(0, len(data), _PIECE):
             yield data[start : start + _PIECE]
 
-    async def commit(self, sandbox: str, reference: str, labels: Mapping[str, str]) -> str:
-        self._engine.enter("sandboxes.commit", reference)
-        container = self._engine.stopped(sandbox, "committed")
-        own = dict.fromkeys(container.spec.labels, "")
-        image = FakeImage(
-            id=self._engine.identify("image"),
-            files=dict(container.files),
-            labels={**own, **container.image.labels, **labels},
-            environment={**container.image.environment, **container.spec.environment},
-        )
-        return self._engine.store(image, reference).id
+    async def isolate(self, sandbox: str) -> None:
+        self._engine.enter("sandboxes.isolate", sandbox)
+        container = self._engine.stopped(sandbox, "taken off its network")
+        if container.spec.network is Network.HOST:
+            raise EngineRefused("container cannot be disconnected from host network")
+        container.spec = replace(container.spec, network=Network.NONE)
 
     async def remove(self, sandbox: str) -> None:
         self._engine.enter("sandboxes.remove", sandbox)
@@ -395,6 +401,18 @@ class _Images:
         _unpack(await _whole(archive), image.files)
         return self._engine.store(image, reference).id
 
+    async def commit(self, sandbox: str, reference: str, labels: Mapping[str, str]) -> str:
+        self._engine.enter("images.commit", reference)
+        container = self._engine.stopped(sandbox, "committed")
+        own = dict.fromkeys(container.spec.labels, "")
+        image = FakeImage(
+            id=self._engine.identify("image"),
+            files=dict(container.files),
+            labels={**own, **container.image.labels, **labels},
+            environment={**container.image.environment, **container.spec.environment},
+        )
+        return self._engine.store(image, reference).id
+
     async def tag(self, image: str, reference: str) -> None:
         self._engine.enter("images.tag", reference)
         found = self._engine.find(image)
@@ -432,6 +450,20 @@ class _Survey:
             for it in self._engine.containers.values()
         )
         return tuple(sandbox for sandbox in found if labels.items() <= sandbox.labels.items())
+
+    async def sandbox(self, sandbox: str) -> SandboxState | None:
+        self._engine.enter("survey.sandbox", sandbox)
+        try:
+            found = self._engine.container(sandbox)
+        except SandboxGone:
+            return None
+        return SandboxState(
+            id=found.id,
+            state=found.state,
+            image_id=found.image.id,
+            generation=found.generation,
+            labels={**found.image.labels, **found.spec.labels},
+        )
 
     async def images(self, labels: Mapping[str, str]) -> tuple[EngineImage, ...]:
         self._engine.enter("survey.images", "")

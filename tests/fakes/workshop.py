@@ -10,10 +10,11 @@ from typing import Any, Self
 
 from cache.digest import Digest
 from cache.store import Store
+from cache.workspaces import WorkspaceRecord
 from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
-from daemon.engine.engine import Limits
+from daemon.engine.engine import Limits, Network
 from daemon.image import layout
 from daemon.image.architecture import AMD64
 from daemon.image.elf import ElfReader
@@ -26,12 +27,17 @@ from daemon.pipeline.cook import CookStage
 from daemon.pipeline.explain import Explainer, Explanation
 from daemon.pipeline.fetch import FetchStage, NetworkAccess
 from daemon.pipeline.finish import FinishStage
+from daemon.pipeline.ground import Grounds
 from daemon.pipeline.layers import Layers
 from daemon.pipeline.pipeline import Pipeline
 from daemon.pipeline.plan import PlanStage
 from daemon.pipeline.publish import PublishStage
 from daemon.pipeline.sandboxes import INSTANCE_LABEL, SandboxSettings
+from daemon.pipeline.workspaces import WorkspaceBounds, Workspaces
 from daemon.toolchains.toolchain import Toolchain
+from daemon.units.background import Harvests
+from daemon.units.bound import UnitBound
+from daemon.units.harvest import Harvester
 from tests.fakes.cargo import FakeCargo
 from tests.fakes.engine import FakeEngine
 from tests.fakes.progress import Heard
@@ -108,6 +114,9 @@ class Workshop:
         self.toolchain = stable(engine.add_image("bloomery/toolchain:stable").id)
         self.offered = Offered(self.toolchain)
         self.limits = Limits()
+        self.network = Network.BRIDGE
+        self.bounds = WorkspaceBounds()
+        self.unit_bytes = 1 << 30
         self._reader = ElfReader()
         self._sequences = itertools.count(1)
         self.compose()
@@ -126,20 +135,32 @@ class Workshop:
         sandboxes: Any = engine.sandboxes
         images: Any = engine.images
         records: Any = store
+        states: Any = engine.survey
         if point is not None:
-            undo = {"create": engine.sandboxes.remove, "commit": engine.images.remove}
-            sandboxes, images = Stepwise(sandboxes, point, undo), Stepwise(images, point)
-            records = Stepwise(store, point)
+            sandboxes = Stepwise(sandboxes, point, {"create": engine.sandboxes.remove})
+            images = Stepwise(images, point, {"commit": engine.images.remove})
+            records = Stepwise(store, point, {"take_workspace": self._put_back})
+            states = Stepwise(states, point)
         blobs = store.blobs
         libraries = LibrarySource(sandboxes, blobs, store, {INSTANCE_LABEL: store.instance})
+        self.harvests = Harvests(
+            containers=engine.sandboxes,
+            harvester=lambda layout: Harvester(blobs=blobs, records=store, layout=layout, scratch=self.scratch),
+            bound=UnitBound(records=store, blobs=blobs, size=self.unit_bytes),
+            labels={INSTANCE_LABEL: store.instance},
+        )
+        self.workspaces = Workspaces(records=records, states=states, bounds=self.bounds)
         self.plan = PlanStage(
             ecosystems=(RustEcosystem(Host(mirrors={}, cpu="processor")),),
             toolchains=self.offered,
             index=records,
+            workspaces=self.workspaces,
             images=images,
             blobs=blobs,
         )
-        access = NetworkAccess(ca_bundle=b"the bundle", environment={"https_proxy": "http://proxy.example.org"})
+        access = NetworkAccess(
+            network=self.network, ca_bundle=b"the bundle", environment={"https_proxy": "http://proxy.example.org"}
+        )
         fetch = FetchStage(
             engine=sandboxes, index=records, blobs=blobs, access=access, scratch=self.scratch, limit=1 << 20
         )
@@ -156,14 +177,31 @@ class Workshop:
         self.pipeline = Pipeline(
             plan=self.plan,
             fetch=fetch,
-            layers=Layers(fetch=fetch, cook=CookStage(sandboxes), records=records, images=images),
-            compile=CompileStage(engine=sandboxes, blobs=blobs, scratch=self.scratch, limit=64 << 20),
+            grounds=Grounds(
+                plan=self.plan,
+                layers=Layers(
+                    fetch=fetch,
+                    cook=CookStage(images=images, records=records, blobs=blobs),
+                    records=records,
+                    images=images,
+                    harvests=self.harvests,
+                ),
+                compile=CompileStage(
+                    engine=sandboxes, blobs=blobs, reader=self._reader, scratch=self.scratch, limit=64 << 20
+                ),
+                workspaces=self.workspaces,
+                trees=records,
+            ),
             finish=self.finish,
             results=records,
             engine=sandboxes,
             sandboxes=SandboxSettings(instance=store.instance, limits=self.limits, removal_pauses=(0.0,)),
         )
         self.explainer = Explainer(trees=SharedSources(self.store), plan=self.plan, fetch=fetch)
+
+    async def _put_back(self, taken: WorkspaceRecord | None) -> None:
+        if taken is not None:
+            await self.store.record_workspace(taken)
 
     async def request(self, files: Files = SIMPLE, *, tags: tuple[str, ...] = ("app",), **request: Any) -> BuildRequest:
         tree = await asyncio.to_thread(tree_of, self.store.blobs, files)
@@ -201,6 +239,14 @@ class Workshop:
     async def explain(self, files: Files = SIMPLE, **request: Any) -> Explanation:
         return await self.explainer.explain(await self.request(files, **request))
 
+    async def harvest(self) -> None:
+        """Bring in what builds that have ended left to be harvested, as a daemon does behind its answers."""
+        working = asyncio.create_task(self.harvests.run())
+        async with asyncio.timeout(10):
+            await self.harvests.idle()
+        working.cancel()
+        await asyncio.wait({working})
+
     def ran(self) -> list[str]:
         """What ran since this was asked last."""
         steps, self.cargo.ran = self.cargo.ran, []
@@ -228,8 +274,9 @@ class Workshop:
         return found.id if found else None
 
     async def assert_nothing_is_left(self) -> None:
-        """No container, no file half-way, and no image that nothing knows."""
-        assert self.engine.containers == {}
+        """No container but workspaces on record, no file half-way, and no image that nothing knows."""
+        found = {it.id: (it.spec.name, it.state) for it in self.engine.containers.values()}
+        assert set(found) == {one.sandbox for one in await self.store.workspaces()}, found
         staging = self.store.blobs.path(Digest.of(b"")).parents[2] / "staging"
         async with asyncio.timeout(10):  # a thread ends what it does although nobody waits for it any more
             while [*self.scratch.iterdir(), *staging.iterdir()]:  # noqa: ASYNC110 - a thread sets no event

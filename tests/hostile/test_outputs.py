@@ -139,6 +139,22 @@ async def test_reading_that_takes_too_long_is_given_up_and_its_process_ended(pro
     assert children() <= before
 
 
+async def test_a_process_that_was_started_ahead_reads_once_and_is_gone_whatever_happens(program: Path):
+    before = children()
+    reader, asked = ElfReader(), [ElfInput(Digest.of(b"ahead"), program, "program")]
+
+    async with reader.ahead() as child:
+        (found,) = await reader.look(asked, child)
+        assert found is not None
+        assert await reader.look(asked, child) == (found,), "what is known needs no process"
+    assert children() <= before
+
+    with pytest.raises(ZeroDivisionError):
+        async with reader.ahead():
+            raise ZeroDivisionError
+    assert children() <= before
+
+
 # --- what the assembler refuses
 
 

@@ -32,7 +32,8 @@ CALLS: dict[str, tuple[str, Callable[[MeteredEngine], Awaitable[object]]]] = {
     "put": ("put", lambda engine: engine.sandboxes.put("s", nothing())),
     "run": ("run", lambda engine: engine.sandboxes.run("s", lambda *_: None, Limits())),
     "get": ("get", lambda engine: read(engine.sandboxes.get("s", "/"))),
-    "commit": ("commit", lambda engine: engine.sandboxes.commit("s", "r", {})),
+    "commit": ("commit", lambda engine: engine.images.commit("s", "r", {})),
+    "isolate": ("isolate", lambda engine: engine.sandboxes.isolate("s")),
     "remove": ("remove", lambda engine: engine.sandboxes.remove("s")),
     "inspect": ("inspect", lambda engine: engine.images.inspect("i")),
     "load": ("load", lambda engine: engine.images.load(nothing())),
@@ -40,6 +41,7 @@ CALLS: dict[str, tuple[str, Callable[[MeteredEngine], Awaitable[object]]]] = {
     "tag": ("tag", lambda engine: engine.images.tag("i", "r")),
     "info": ("info", lambda engine: engine.survey.info()),
     "sandboxes": ("sandboxes", lambda engine: engine.survey.sandboxes({})),
+    "sandbox": ("sandbox", lambda engine: engine.survey.sandbox("s")),
     "images": ("images", lambda engine: engine.survey.images({})),
     "pull": ("pull", lambda engine: engine.survey.pull("r")),
 }

@@ -1,11 +1,13 @@
 """Which toolchains are offered, and how often they are probed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from daemon.engine.engine import EngineImage
 from daemon.errors import ImageGone
-from daemon.toolchains import labels
+from daemon.toolchains import labels, record
 from daemon.toolchains.errors import BadToolchain
 from daemon.toolchains.kept import KeptFacts
 from daemon.toolchains.offers import offers
@@ -106,6 +108,33 @@ async def test_facts_of_another_version_are_probed_again_and_replaced(rig: Rig):
     await rig.offered(pinned="rust:ours")
     await rig.offered(pinned="rust:ours")
     assert rig.probed == 1
+
+
+async def test_facts_of_another_probe_are_probed_again_and_replaced(rig: Rig):
+    image = rig.engine.add_image("rust:ours")
+    [offered] = await rig.offered(pinned="rust:ours")
+    await rig.facts.record_toolchain_facts(image.id, record.write(replace(offered.facts, probe=0)))
+    assert await rig.offered(pinned="rust:ours") == (offered,)
+    await rig.offered(pinned="rust:ours")
+    assert rig.probed == 2
+
+
+async def test_a_reference_that_moves_before_its_probe_leaves_no_facts_for_the_image_it_left(rig: Rig):
+    left = rig.engine.add_image("rust:ours")
+    images = rig.engine.images
+    inspect = images.inspect
+
+    async def moving(reference: str) -> EngineImage | None:
+        found = await inspect(reference)
+        if found is not None and found.id == left.id:
+            rig.engine.add_image("rust:ours")
+        return found
+
+    images.inspect = moving
+    [offered] = await rig.offered(pinned="rust:ours")
+    assert offered.facts.image_id != left.id
+    assert await rig.facts.toolchain_facts(left.id) is None
+    assert await rig.facts.toolchain_facts(offered.facts.image_id) is not None
 
 
 async def test_an_image_that_cannot_serve_is_not_offered_in_silence(rig: Rig):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import tomli_w
 
+from cache.keys import Key
 from cache.manifests.rust.selection import DEFAULT_PROFILE, Selection, select
 from cache.manifests.rust.settings import ProjectSettings, read_settings
 from cache.manifests.rust.skeleton import skeleton
@@ -13,14 +14,17 @@ from cache.manifests.rust.stub_versions import Masking
 from cache.manifests.rust.workspace import MANIFEST, Workspace, read_workspace
 from cache.manifests.source import SourceFiles
 from daemon.builds import BuildRequest, Link
-from daemon.ecosystems.ecosystem import Plan, Project, Source
-from daemon.ecosystems.rust.environment import environment
+from daemon.ecosystems.ecosystem import Plan, Project, Source, UnitsOf
+from daemon.ecosystems.rust.environment import TARGET, environment
 from daemon.ecosystems.rust.fetching import RustFetching
 from daemon.ecosystems.rust.image_requests import image_requests, revision_variables
-from daemon.ecosystems.rust.keys import Host, exact_key, result_key
-from daemon.ecosystems.rust.project import RustProject, RustSource
+from daemon.ecosystems.rust.keys import Host, exact_key, result_key, unit_key
+from daemon.ecosystems.rust.project import RustProject
+from daemon.ecosystems.rust.source import RustSource
 from daemon.toolchains.names import resolve
 from daemon.toolchains.toolchain import Toolchain
+from daemon.units.layout_v1 import LayoutV1
+from daemon.units.origins import origins
 
 
 class RustEcosystem:
@@ -66,7 +70,8 @@ class RustEcosystem:
             compile_environment=added,
             private_to=project if made.private else "",
         )
-        exact = exact_key(source, rust, toolchain, link, self._host)
+        unit = unit_key(source, rust, toolchain, link, self._host)
+        exact = exact_key(unit, source, rust)
         plan = Plan(
             ecosystem=self.name,
             project=project,
@@ -78,6 +83,7 @@ class RustEcosystem:
             check=check or None,
             dependencies=len(workspace.lock.external()) if workspace.lock else 0,
             private=rust.private_to,
+            units=_units(unit, rust, toolchain),
             notes=_notes(workspace, source),
         )
         fetching = RustFetching(
@@ -105,6 +111,16 @@ class RustEcosystem:
         if sources:
             merged["source"] = sources
         return tomli_w.dumps(merged).encode()
+
+
+def _units(unit: Key, rust: RustSource, toolchain: Toolchain) -> UnitsOf | None:
+    """Where path packages were cooked for real, their units stood beside the others' (law 6)."""
+    lock = rust.workspace.lock
+    found = origins(lock, rust.workspace.config) if lock is not None and not rust.private_to else ()
+    if not found:
+        return None
+    facts = toolchain.facts
+    return UnitsOf(key=unit.digest, origins=found, layout=LayoutV1(TARGET), artefact_time=facts.artefact_mtime)
 
 
 def _selection(workspace: Workspace, settings: ProjectSettings, request: BuildRequest) -> Selection:

@@ -16,7 +16,7 @@ from cache.manifests.rust.lock import Lockfile
 from cache.manifests.rust.skeleton import Skeleton
 from cache.manifests.rust.workspace import Workspace
 from cache.tree import SourceTree
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Fetched, FetchedFile, FetchStep, Step
+from daemon.ecosystems.ecosystem import SOURCE_TIME, Afterwards, Fetched, FetchedFile, FetchStep, Step
 from daemon.ecosystems.rust.environment import BUILDER, CARGO_HOME
 from daemon.ecosystems.rust.members import configuration_member, skeleton_members
 from daemon.ecosystems.rust.steps import fetch_script, lock_script
@@ -28,7 +28,7 @@ _ARCHIVES = f"{CARGO_HOME}/registry/cache"
 _INDEX = f"{CARGO_HOME}/registry/index"
 _GIT = f"{CARGO_HOME}/git"
 _UNPACKED = f"{CARGO_HOME}/registry/src"
-"""Where a fetch unpacks archives, in vain: the cook unpacks its own."""
+"""Where a fetch unpacks archives; in vain where the cook has a sandbox of its own."""
 _LOCK_NAME = "Cargo.lock"
 
 
@@ -89,13 +89,16 @@ class RustFetching:
         lock = self._lock()
         if lock is None or not lock.external():
             return None
+        git = bool(lock.git_sources())
         return FetchStep(
             step=Step(
                 script=fetch_script(self._workspace.root, self._triple),
                 members=self._inputs(),
                 environment=self._environment,
             ),
-            take=(_ARCHIVES, _INDEX, *([_GIT] if lock.git_sources() else [])),
+            take=(_ARCHIVES, _INDEX, *([_GIT] if git else [])),
+            # Checkouts get their constant time on the way from one sandbox to the other (law 1).
+            afterwards=Afterwards.REMOVED if git else Afterwards.COOKS,
             in_memory=(_UNPACKED,),
         )
 

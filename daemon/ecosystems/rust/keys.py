@@ -13,7 +13,7 @@ from cache.manifests.rust.key_parts import exact_parts, hard_parts, unit_parts
 from daemon.builds import BuildRequest, ImageRequest, Link
 from daemon.ecosystems.ecosystem import Source
 from daemon.ecosystems.rust.environment import RECIPE, constant_paths
-from daemon.ecosystems.rust.project import RustSource
+from daemon.ecosystems.rust.source import RustSource
 from daemon.toolchains.toolchain import Toolchain
 
 _NATIVE = "target-cpu=native"
@@ -31,11 +31,11 @@ class Host:
     cpu: str
 
 
-def exact_key(source: Source, rust: RustSource, toolchain: Toolchain, link: Link, host: Host) -> Key:
-    """The unit key's parts, then the hard key's, then those that make a dependency layer fit exactly."""
+def unit_key(source: Source, rust: RustSource, toolchain: Toolchain, link: Link, host: Host) -> Key:
+    """What has to be the same for any compiled unit to be used at all."""
     config = rust.workspace.config
     native = [KeyPart("processor", host.cpu)] if _NATIVE in str(config.values) else []
-    unit = Key(
+    return Key(
         KeyKind.UNIT,
         (
             KeyPart("scope", source.request.scope),
@@ -50,6 +50,10 @@ def exact_key(source: Source, rust: RustSource, toolchain: Toolchain, link: Link
             *native,
         ),
     )
+
+
+def exact_key(unit: Key, source: Source, rust: RustSource) -> Key:
+    """The unit key's parts, then the hard key's, then those that make a dependency layer fit exactly."""
     private = [KeyPart("private to", rust.private_to)] if rust.private_to else []
     root = KeyPart("workspace root", rust.workspace.root)
     hard = unit.extended(KeyKind.HARD, hard_parts(rust.selection))

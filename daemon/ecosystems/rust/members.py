@@ -46,15 +46,18 @@ def fetched_members(fetched: Fetched, blobs: BlobStore) -> Iterator[Member]:
         yield _blob(fetched_archive(number), blobs, digest, blobs.size(digest))
 
 
-def source_members(tree: SourceTree, blobs: BlobStore) -> Iterator[Member]:
+def source_members(tree: SourceTree, blobs: BlobStore, only: frozenset[str] | None = None) -> Iterator[Member]:
     """The sources at `/work`: root's, readable and writable by all, every directory too, for its mtime (law 1).
 
-    The project's own cargo configuration is left out: what of it is honoured is in CARGO_HOME.
+    The project's own cargo configuration is left out: what of it is honoured is in CARGO_HOME. With `only`, of the
+    files and links no others than these paths.
     """
-    entries = [entry for entry in tree if not _is_configuration(entry.path)]
+    entries = [entry for entry in tree if is_put(entry.path)]
     yield _directory("work", 0)
     yield from (_directory(f"work/{directory}", 0) for directory in parents(entry.path for entry in entries))
     for entry in entries:
+        if only is not None and entry.path not in only and entry.kind is not EntryKind.DIRECTORY:
+            continue
         path = f"work/{entry.path}"
         match entry.kind:
             case EntryKind.SYMLINK:
@@ -79,8 +82,14 @@ def parents(paths: Iterable[str]) -> list[str]:
     return sorted(found - {".", "/"})
 
 
-def _is_configuration(path: str) -> bool:
-    return any(path == name or path.endswith(f"/{name}") for name in _PROJECT_CONFIGURATION)
+def lock_entry(path: str, content: bytes) -> TreeEntry:
+    """The same file, as a tree has it."""
+    return TreeEntry(path, EntryKind.FILE, size=len(content), digest=Digest.of(content))
+
+
+def is_put(path: str) -> bool:
+    """Whether a path of the sources stands in a sandbox: all but the project's own cargo configuration."""
+    return not any(path == name or path.endswith(f"/{name}") for name in _PROJECT_CONFIGURATION)
 
 
 def _directory(path: str, owner: int) -> Member:

@@ -87,6 +87,12 @@ class CargoReader:
         real = (artifact.package for artifact in self.artifacts if not artifact.fresh and not artifact.package.is_stub)
         return tuple(dict.fromkeys(package.words for package in real))
 
+    def reused(self) -> tuple[str, ...]:
+        """The same of every package from outside of which cargo found everything fresh."""
+        compiled = set(self.compiled())
+        found = dict.fromkeys(one.package.words for one in self.artifacts if one.fresh and one.package.is_outside)
+        return tuple(words for words in found if words not in compiled)
+
     def _line(self, line: bytes) -> None:
         text = line.decode(errors="replace")
         if text.startswith(WRITTEN):

@@ -13,11 +13,12 @@ import pytest
 from cache.manifests.rust.skeleton import skeleton
 from cache.manifests.rust.stub_versions import Masking
 from daemon.ecosystems.ecosystem import SOURCE_TIME
-from daemon.ecosystems.rust import ecosystem, fetching, project, steps
-from daemon.ecosystems.rust.keys import exact_key, result_key
-from daemon.ecosystems.rust.project import RustProject
-from daemon.pipeline import pipeline
-from tests.caching.mutations.witnesses import cycle, damage, mismatch
+from daemon.ecosystems.rust import compiling, cooking, ecosystem, fetching, steps
+from daemon.ecosystems.rust.compiling import RustCompiling
+from daemon.ecosystems.rust.keys import result_key, unit_key
+from daemon.ecosystems.rust.source import RustSource
+from daemon.pipeline import ground
+from tests.caching.mutations.witnesses import cycle, damage, going_on, mismatch
 from tests.caching.workshop import Workshop
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
@@ -27,7 +28,7 @@ Patch = pytest.MonkeyPatch
 
 
 def artefacts_are_older_than_the_system(patch: Patch, shop: Workshop) -> None:
-    patch.setattr(project, "settle_script", lambda _time: steps.settle_script(SOURCE_TIME + 1))
+    patch.setattr(cooking, "settle_script", lambda _time: steps.settle_script(SOURCE_TIME + 1))
 
 
 def everything_stays_in_the_layer(patch: Patch, shop: Workshop) -> None:
@@ -37,14 +38,14 @@ def everything_stays_in_the_layer(patch: Patch, shop: Workshop) -> None:
         assert mutated != whole
         return mutated
 
-    patch.setattr(project, "settle_script", script)
+    patch.setattr(cooking, "settle_script", script)
 
 
 def stubs_look_real_and_nobody_asks(patch: Patch, shop: Workshop) -> None:
     everything_stays_in_the_layer(patch, shop)
-    patch.setattr(RustProject, "_may_stay", lambda _self, _package: True)
+    patch.setattr(RustSource, "may_stay", lambda _self, _package: True)
     patch.setattr(ecosystem, "skeleton", lambda workspace, _masking: skeleton(workspace, Masking.KEEP))
-    patch.setattr(RustProject, "_prove", lambda _self, _binary, _artifacts: None)
+    patch.setattr(RustCompiling, "_prove", lambda *_given: None)
 
 
 def the_sources_are_no_part_of_the_result(patch: Patch, shop: Workshop) -> None:
@@ -54,14 +55,19 @@ def the_sources_are_no_part_of_the_result(patch: Patch, shop: Workshop) -> None:
     patch.setattr(ecosystem, "result_key", key)
 
 
+def nothing_is_marked_and_nobody_asks(patch: Patch, shop: Workshop) -> None:
+    patch.setattr(compiling, "mark_lines", lambda *_given: ())
+    patch.setattr(RustCompiling, "_refuse_fresh", lambda *_given: None)
+
+
 def all_scopes_are_one(patch: Patch, shop: Workshop) -> None:
     def key(source: Any, *rest: Any) -> Any:
-        return exact_key(replace(source, request=replace(source.request, scope="everybody")), *rest)
+        return unit_key(replace(source, request=replace(source.request, scope="everybody")), *rest)
 
     async def layer(key: Any, scope: str, project: str = "") -> Any:
         return await shop.store._layer("SELECT * FROM layers WHERE key = ? AND private IN ('', ?)", str(key), project)
 
-    patch.setattr(ecosystem, "exact_key", key)
+    patch.setattr(ecosystem, "unit_key", key)
     patch.setattr(shop.store, "layer", layer)
 
 
@@ -75,7 +81,7 @@ def a_failed_compile_is_never_the_layer_s_fault(patch: Patch, shop: Workshop) ->
     class Never(Exception):  # noqa: N818 - nothing raises it
         pass
 
-    patch.setattr(pipeline, "FetchFailed", Never)
+    patch.setattr(ground, "FetchFailed", Never)
 
 
 @dataclass(frozen=True)
@@ -93,13 +99,14 @@ MUTATIONS = (
     Mutation(2, everything_stays_in_the_layer),
     Mutation(3, stubs_look_real_and_nobody_asks),
     Mutation(5, the_sources_are_no_part_of_the_result, scope=CONTROL),
+    Mutation(5, nothing_is_marked_and_nobody_asks, going_on),
     Mutation(7, all_scopes_are_one),
     Mutation(8, the_lock_is_a_suggestion, mismatch),
     Mutation(9, a_failed_compile_is_never_the_layer_s_fault, damage),
 )
 
 
-@pytest.mark.parametrize("witness", [cycle, mismatch], ids=lambda witness: witness.__name__)
+@pytest.mark.parametrize("witness", [cycle, going_on, mismatch], ids=lambda witness: witness.__name__)
 async def test_without_a_mutation_the_witness_is_content(shop: Workshop, witness: Callable[..., Awaitable[None]]):
     await witness(shop, CONTROL)
 

@@ -26,10 +26,19 @@ async def cycle(shop: Workshop, scope: str) -> None:
     first = await shop.build(TREE, scope=scope)
     assert first.prints() == "quiet", "law 3: a stub was shipped"
     assert await shop.units(await shop.layer(first, scope)) == {CRATE}, "law 2: a member is in the layer"
-    edited = await shop.build(EDITED, scope=scope)
+    edited = await shop.build(EDITED, scope=scope, lineage="edited")
     assert edited.prints() == "edited", "law 5: a changed source was not compiled"
     assert edited.compiled == {f"{NAME} 0.1.0"}, "law 1: time made a dependency dirty"
     assert await shop.explained(EDITED, scope=f"{scope}-stranger") is Rung.NONE, "law 7: another scope reads it"
+
+
+async def going_on(shop: Workshop, scope: str) -> None:
+    """A crate is built, edited, and built again where its last compile was."""
+    await shop.forget_results()
+    await shop.build(TREE, scope=scope, lineage="going-on")
+    edited = await shop.build(EDITED, scope=scope, lineage="going-on")
+    assert edited.rung is Rung.WORKSPACE, "law 9: a workspace that is whole was not used"
+    assert edited.prints() == "edited", "law 5: a changed source was not compiled in the workspace"
 
 
 async def damage(shop: Workshop, scope: str) -> None:
@@ -39,7 +48,7 @@ async def damage(shop: Workshop, scope: str) -> None:
     damaged = shop.damaged(layer, "rm -rf /cargo/registry")
     await shop.replace_layer(layer, damaged)
     try:
-        ended = await shop.attempt(test_damage.EDITED, scope=scope)
+        ended = await shop.attempt(test_damage.EDITED, scope=scope, lineage="edited")
     finally:
         await shop.replace_layer(layer, layer.image_id)
         docker("rmi", "--force", damaged)

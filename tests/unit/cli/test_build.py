@@ -75,6 +75,17 @@ def test_changed_file_is_the_only_one_sent(cli: Cli, daemon: FakeDaemon, project
     assert "Uploading 1 file of 2" in ran.err
 
 
+def test_edited_tree_is_listed_before_its_build_is_asked_for(cli: Cli, daemon: FakeDaemon, project: Path):
+    cli("build", project)
+    daemon.requests.clear()
+    (project / "src/main.rs").write_text("fn main() { loop {} }\n")
+
+    cli("build", project)
+
+    asked = [each.partition("/sha256")[0] for each in daemon.requests]
+    assert asked[:4] == ["POST /v1/trees", "PUT /v1/blobs", "POST /v1/trees", "POST /v1/builds"]
+
+
 def test_pruned_blob_is_sent_again(cli: Cli, daemon: FakeDaemon, project: Path):
     cli("build", project)
     daemon.blobs.popitem()

@@ -3,7 +3,7 @@
 import pytest
 
 from api.client.following import cargo_line
-from api.client.render import age, bar, count, duration, problem, refusals, size, table, without_ansi
+from api.client.render import age, bar, count, duration, problem, refusals, reuse, size, table, without_ansi
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,23 @@ def test_differences_name_what_came_and_went_and_cut_what_is_long():
         f"  features: (none) -> {'x' * 57}...",
         "  RUSTFLAGS: -g -> (none)",
     ]
+
+
+def test_a_lineage_without_a_build_is_told_from_a_project_without_one():
+    first = [{"rung": rung, "why": "first_build"} for rung in ("result", "workspace", "layer")]
+
+    assert refusals({"refusals": first}) == [
+        "not result: this lineage has no earlier build",
+        "not workspace: this lineage has no earlier build",
+        "not layer: this project has no earlier build",
+    ]
+
+
+def test_units_are_told_by_their_number_once_it_is_known():
+    built = {"rung": "units", "reused": 44, "compiled": ["itoa 1.0.18", "app 0.1.0"], "seconds_saved": 12.34}
+
+    assert reuse(built) == ["units: 44 of 46 packages were compiled before, 12.3 s saved"]
+    assert reuse({"rung": "units"}) == ["units: dependencies that were compiled before were reused"]
 
 
 def test_problem_of_nothing_known_still_says_something():

@@ -11,7 +11,16 @@ HEAVY = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("module", ["api.__main__", "api.commands.build", "api.commands.explain", "api.commands.logs"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "api.__main__",
+        "api.commands.build",
+        "api.client.uploading",
+        "api.commands.explain",
+        "api.commands.logs",
+    ],
+)
 def test_nothing_heavy_is_loaded(module: str):
     code = f"import sys; known = set(sys.modules); import {module}; print(*(set(sys.modules) - known))"
 

@@ -152,7 +152,7 @@ def test_the_revision_counts_where_the_project_asks_for_it(blobs: BlobStore):
     after = planned(blobs, files, revision=Revision(commit="abd", branch="main"))
 
     assert labels(before.plan, after.plan) == (set(), {"compile environment", "image settings"})
-    assert "export BLOOMERY_COMMIT=abd" in after.compile().script
+    assert "export BLOOMERY_COMMIT=abd" in after.compiling.step().script
     assert after.plan.images[0].settings.labels["org.opencontainers.image.revision"] == "abd"
 
 

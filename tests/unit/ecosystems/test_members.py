@@ -45,7 +45,7 @@ def content(member: Member) -> bytes:
 
 
 def every_put(project: RustProject, fetched: Fetched) -> list[Member]:
-    puts = [project.cook(fetched), project.compile(), project.fetching.lock_step().step]
+    puts = [project.cooking.step(fetched), project.compiling.step(), project.fetching.lock_step().step]
     step = project.fetching.step()
     return [member for put in (*puts, *([step.step] if step else [])) for member in put.members]
 
@@ -67,7 +67,7 @@ def test_everything_that_is_put_has_the_one_constant_time_of_sources(blobs: Blob
 def test_the_sources_belong_to_root_and_can_be_read_and_written_by_all(blobs: BlobStore):
     files = {**SIMPLE, "run.sh": Executable("#!/bin/sh\n"), "link": Link("src/main.rs")}
 
-    put = by_path(planned(blobs, files).compile().members)
+    put = by_path(planned(blobs, files).compiling.step().members)
 
     ours = {path: member for path, member in put.items() if path.startswith("work")}
     assert {(member.uid, member.gid) for member in ours.values()} == {(0, 0)}
@@ -85,7 +85,7 @@ def test_the_sources_belong_to_root_and_can_be_read_and_written_by_all(blobs: Bl
 
 
 def test_the_skeleton_belongs_to_the_builder_who_takes_it_out_again(blobs: BlobStore):
-    put = by_path(planned(blobs, WORKSPACE).cook(Fetched()).members)
+    put = by_path(planned(blobs, WORKSPACE).cooking.step(Fetched()).members)
 
     ours = {path: member for path, member in put.items() if path.startswith("work")}
     assert {(member.uid, member.gid) for member in ours.values()} == {(BUILDER, BUILDER)}
@@ -94,7 +94,7 @@ def test_the_skeleton_belongs_to_the_builder_who_takes_it_out_again(blobs: BlobS
 
 def test_the_skeleton_holds_no_line_of_the_sources(blobs: BlobStore):
     """Law 6: no first-party code runs before the layer is made."""
-    put = by_path(planned(blobs, WORKSPACE).cook(Fetched()).members)
+    put = by_path(planned(blobs, WORKSPACE).cooking.step(Fetched()).members)
 
     texts = {path: content(member) for path, member in put.items() if member.content is not None or member.source}
     assert not any(b"secret()" in text or b"panic!" in text for text in texts.values())
@@ -118,7 +118,7 @@ def test_what_is_honoured_of_the_configuration_is_in_cargo_home_for_cook_and_com
     files = {**SIMPLE, ".cargo/config.toml": '[build]\nrustflags = ["-C", "debuginfo=1"]\n'}
     project = planned(blobs, files)
 
-    for step in (project.cook(Fetched()), project.compile()):
+    for step in (project.cooking.step(Fetched()), project.compiling.step()):
         put = {member.path: member for member in step.members}
         assert b"debuginfo=1" in content(put["cargo/config.toml"])
 
@@ -143,7 +143,7 @@ def test_a_lock_that_was_made_is_put_beside_the_root_manifest(blobs: BlobStore):
     files = {f"service/{path}": text for path, text in SIMPLE.items() if path != "Cargo.lock"}
     made = str(SIMPLE["Cargo.lock"])
 
-    put = by_path(planned(blobs, files, made_lock=made, directory="service").compile().members)
+    put = by_path(planned(blobs, files, made_lock=made, directory="service").compiling.step().members)
 
     assert content(put["work/service/Cargo.lock"]) == made.encode()
 
@@ -181,7 +181,7 @@ def test_files_that_a_path_dependency_has_and_that_cannot_be_stubs_are_put_as_th
     }
     project = planned(blobs, files)
 
-    put = by_path(project.cook(Fetched()).members)
+    put = by_path(project.cooking.step(Fetched()).members)
 
     assert content(put["work/patched/src/lib.rs"]) == b"pub fn really() {}\n"
     assert (put["work/patched/tool.sh"].mode, put["work/patched/tool.sh"].uid) == (0o755, BUILDER)

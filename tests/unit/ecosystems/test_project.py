@@ -7,9 +7,10 @@ import pytest
 from cache.blobs import BlobStore
 from daemon.builds import ImageRequest, Link
 from daemon.ecosystems.ecosystem import Fetched, UntrustworthyLayer
+from daemon.ecosystems.rust.cooking import unit_hashes
 from daemon.ecosystems.rust.messages import Artifact, CargoReader
 from daemon.ecosystems.rust.package_id import PackageId
-from daemon.ecosystems.rust.project import RustProject, unit_hashes
+from daemon.ecosystems.rust.project import RustProject
 from tests.fakes.progress import Heard
 from tests.fakes.rust_projects import ARTEFACT_TIME, PATCHED, REGISTRY, SIMPLE, crate, lock, locked, planned
 
@@ -39,7 +40,7 @@ APP = artifact("path+file:///work#app@0.3.0", "bin", "/target/release/app", exec
 
 
 def kept(project: RustProject, cooked: CargoReader) -> list[str]:
-    (member,) = project.settle(cooked).members
+    (member,) = project.cooking.settle(cooked).members
     assert member.content is not None
     return member.content.decode().split()
 
@@ -82,7 +83,7 @@ def test_a_package_that_was_cooked_for_real_stays(blobs: BlobStore):
 
 def test_settling_gives_artefacts_the_toolchains_own_time(blobs: BlobStore):
     """Law 1."""
-    assert f"touch -h -d @{ARTEFACT_TIME}" in planned(blobs).settle(reader()).script
+    assert f"touch -h -d @{ARTEFACT_TIME}" in planned(blobs).cooking.settle(reader()).script
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_a_units_hash_is_the_end_of_a_stem(path: str, hashes: list[str]):
 def test_a_binary_that_was_just_compiled_from_the_real_package_is_taken(blobs: BlobStore):
     dependency = artifact(f"{REGISTRY}#bytes@1.0.0", "lib", f"/target/release/deps/libbytes-{A}.rlib", fresh=True)
 
-    compiled = planned(blobs).compiled(reader(dependency, APP))
+    compiled = planned(blobs).compiling.compiled(reader(dependency, APP))
 
     assert (compiled.binaries, compiled.taken) == (("app",), "/target/.bloomery")
 
@@ -139,7 +140,7 @@ def changed(**fields: object) -> Artifact:
 def test_a_binary_that_is_not_certainly_real_is_never_taken(blobs: BlobStore, artifacts: list[Artifact], why: str):
     """Law 3."""
     with pytest.raises(UntrustworthyLayer) as caught:
-        planned(blobs).compiled(reader(*artifacts))
+        planned(blobs).compiling.compiled(reader(*artifacts))
 
     assert why in caught.value.detail
 
@@ -147,7 +148,7 @@ def test_a_binary_that_is_not_certainly_real_is_never_taken(blobs: BlobStore, ar
 def test_a_build_that_cargo_did_not_call_finished_is_never_taken(blobs: BlobStore):
     for finished in (None, False):
         with pytest.raises(UntrustworthyLayer):
-            planned(blobs).compiled(reader(APP, finished=finished))
+            planned(blobs).compiling.compiled(reader(APP, finished=finished))
 
 
 def test_a_package_that_was_cooked_for_real_may_be_fresh(blobs: BlobStore):
@@ -155,7 +156,7 @@ def test_a_package_that_was_cooked_for_real_may_be_fresh(blobs: BlobStore):
         "path+file:///work/patched#serde@1.0.9", "lib", f"/target/release/deps/libserde-{A}.rlib", fresh=True
     )
 
-    assert planned(blobs, PATCHED).compiled(reader(patched, APP)).binaries == ("app",)
+    assert planned(blobs, PATCHED).compiling.compiled(reader(patched, APP)).binaries == ("app",)
 
 
 def test_a_binary_of_a_package_that_was_cooked_for_real_is_compiled_anew_all_the_same(blobs: BlobStore):
@@ -168,9 +169,9 @@ def test_a_binary_of_a_package_that_was_cooked_for_real_is_compiled_anew_all_the
     project = planned(blobs, files, images=(ImageRequest(binary="serde"),))
     path, identity = "/target/release/serde", "path+file:///work/patched#serde@1.0.9"
 
-    assert project.compiled(reader(artifact(identity, "bin", path, executable=path))).binaries == ("serde",)
+    assert project.compiling.compiled(reader(artifact(identity, "bin", path, executable=path))).binaries == ("serde",)
     with pytest.raises(UntrustworthyLayer, match="already compiled"):
-        project.compiled(reader(artifact(identity, "bin", path, executable=path, fresh=True)))
+        project.compiling.compiled(reader(artifact(identity, "bin", path, executable=path, fresh=True)))
 
 
 @pytest.mark.parametrize(
@@ -199,15 +200,15 @@ def test_the_binary_is_where_profile_and_target_put_it(
         **request_,
     )
 
-    assert project.compiled(reader(changed(files=(path,), executable=path))).binaries == ("app",)
-    assert f"objcopy --only-keep-debug {path} app.debug" in project.compile().script
+    assert project.compiling.compiled(reader(changed(files=(path,), executable=path))).binaries == ("app",)
+    assert f"objcopy --only-keep-debug {path} app.debug" in project.compiling.step().script
 
 
 def test_what_the_build_wrote_into_the_sources_is_told(blobs: BlobStore):
     told = reader(APP)
     told.written += [f"src/{number}.rs" for number in range(25)]
 
-    notes = planned(blobs).compiled(told).notes
+    notes = planned(blobs).compiling.compiled(told).notes
 
     assert notes[0] == "The build wrote src/0.rs into the source tree; it is not kept."
     assert notes[20:] == ("The build wrote 25 files into the source tree in all.",)
@@ -228,18 +229,18 @@ def test_each_of_several_binaries_has_to_be_real(blobs: BlobStore):
     a = artifact("path+file:///work/a#0.1.0", "bin", "/target/release/a", executable="/target/release/a")
     b = artifact("path+file:///work/b#0.1.0", "bin", "/target/release/b", executable="/target/release/b")
 
-    assert project.compiled(reader(a, b)).binaries == ("a", "b")
+    assert project.compiling.compiled(reader(a, b)).binaries == ("a", "b")
     with pytest.raises(UntrustworthyLayer):
-        project.compiled(reader(a))
+        project.compiling.compiled(reader(a))
 
 
 def test_cook_and_compile_run_the_same_cargo_command(blobs: BlobStore):
     project = planned(blobs, link=Link.STATIC)
     commands = [
         next(line for line in step.script.splitlines() if "cargo build" in line)
-        for step in (project.cook(Fetched()), project.compile())
+        for step in (project.cooking.step(Fetched()), project.compiling.step())
     ]
 
-    assert commands[0].removeprefix("exec ") == commands[1].removesuffix(" || exit $?")
+    assert commands[0].removeprefix("exec ") == commands[1].removesuffix("; code=$?")
     assert "--locked --offline" in commands[0]
     assert "--target x86_64-unknown-linux-gnu" in commands[0]

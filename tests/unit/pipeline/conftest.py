@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.pipeline.workspaces import WorkspaceBounds
 from tests.fakes.elves import HELLO, compile_c
 from tests.fakes.workshop import Workshop, workshop
 
@@ -15,5 +16,15 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 async def shop(tmp_path: Path, program: bytes) -> AsyncIterator[Workshop]:
+    """One that keeps no workspaces: what is built stands on layers."""
+    async with workshop(tmp_path, program) as made:
+        made.bounds = WorkspaceBounds(count=0)
+        made.compose()
+        yield made
+
+
+@pytest.fixture
+async def yard(tmp_path: Path, program: bytes) -> AsyncIterator[Workshop]:
+    """One that keeps workspaces."""
     async with workshop(tmp_path, program) as made:
         yield made

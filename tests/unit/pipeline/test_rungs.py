@@ -5,6 +5,7 @@ import pytest
 from cache.digest import Digest
 from cache.reuse import Rung, WhyNot
 from daemon.builds import Reuse, StageName
+from tests.fakes.cargo import purpose_of
 from tests.fakes.engine import Exit, Step, file
 from tests.fakes.progress import Heard
 from tests.fakes.rust_projects import SIMPLE, stable
@@ -23,7 +24,9 @@ async def test_the_first_build_does_everything(shop: Workshop):
     assert outcome.reuse.rung is Rung.NONE
     assert [(it.rung, it.why) for it in outcome.reuse.refusals] == [
         (Rung.RESULT, WhyNot.FIRST_BUILD),
+        (Rung.WORKSPACE, WhyNot.FIRST_BUILD),
         (Rung.LAYER, WhyNot.FIRST_BUILD),
+        (Rung.UNITS, WhyNot.NOT_STORED),
     ]
     assert (outcome.reuse.dependencies, outcome.reuse.seconds_saved) == (1, 0.0)
     assert outcome.reuse.compiled == ("bytes 1.0.0", "app 0.3.0")
@@ -44,25 +47,23 @@ async def test_the_first_build_does_everything(shop: Workshop):
 
 
 async def test_only_the_fetch_step_has_a_network_and_what_goes_with_it(shop: Workshop):
-    environments: dict[str, tuple[dict[str, str], bool]] = {}
+    found: dict[str, str] = {}
 
     async def watched(step: Step) -> int | Exit:
-        environments[step.spec.labels["bloomery.step"]] = (dict(step.environment), "/bloomery/ca.pem" in step.files)
+        everything = [f"{name}={value}" for name, value in step.environment.items()]
+        everything += [(member.content or b"").decode(errors="replace") for member in step.files.values()]
+        found[purpose_of(step)] = "\n".join(everything)
         return await shop.cargo(step)
 
     shop.engine.script(watched)
     await shop.build()
 
     assert shop.cargo.networks == {"fetch": "bridge", "cook": "none", "settle": "none", "compile": "none"}
-    proxies = {name: environment.get("https_proxy") for name, (environment, _) in environments.items()}
-    assert proxies == {"fetch": "http://proxy.example.org", "cook": None, "compile": None}
-    assert {name: bundle for name, (_, bundle) in environments.items()} == {
-        "fetch": True,
-        "cook": False,
-        "compile": False,
-    }
+    for secret in ("http://proxy.example.org", "the bundle", "CARGO_HTTP_CAINFO"):
+        assert [purpose for purpose, all_of_it in found.items() if secret in all_of_it] == ["fetch"]
     layer = next(image for image in shop.engine.stored.values() if "bloomery.layer" in image.labels)
     assert not any(name.endswith("CAINFO") or "proxy" in name for name in layer.environment)
+    assert not any(b"proxy" in (member.content or b"") for member in layer.files.values())
 
 
 async def test_an_edit_is_compiled_over_the_layer(shop: Workshop):
@@ -74,7 +75,10 @@ async def test_an_edit_is_compiled_over_the_layer(shop: Workshop):
     assert shop.ran() == ["compile"]
     assert outcome.reuse.rung is Rung.LAYER
     assert outcome.reuse.seconds_saved > 0
-    assert [(it.rung, it.why) for it in outcome.reuse.refusals] == [(Rung.RESULT, WhyNot.KEY_CHANGED)]
+    assert [(it.rung, it.why) for it in outcome.reuse.refusals] == [
+        (Rung.RESULT, WhyNot.KEY_CHANGED),
+        (Rung.WORKSPACE, WhyNot.PRUNED),
+    ]
     assert [one.label for one in outcome.reuse.refusals[0].differences] == ["source tree"]
     assert outcome.reuse.compiled == ("app 0.3.0",)
     assert outcome.images[0].digest != cold.images[0].digest
@@ -147,7 +151,13 @@ async def test_another_toolchain_is_named(shop: Workshop):
 
     outcome = await shop.build()
 
-    assert [[one.label for one in it.differences] for it in outcome.reuse.refusals] == [["toolchain image"]] * 2
+    refused = {it.rung: [one.label for one in it.differences] for it in outcome.reuse.refusals}
+    assert refused == {
+        Rung.RESULT: ["toolchain image"],
+        Rung.WORKSPACE: [],
+        Rung.LAYER: ["toolchain image"],
+        Rung.UNITS: [],
+    }
 
 
 async def test_a_clean_build_uses_nothing_and_keeps_what_it_makes(shop: Workshop):
@@ -174,7 +184,7 @@ async def test_two_scopes_share_nothing(shop: Workshop):
     outcome = await shop.build(scope="two")
 
     assert shop.ran() == ALL_STEPS
-    assert {it.why for it in outcome.reuse.refusals} == {WhyNot.FIRST_BUILD}
+    assert {it.why for it in outcome.reuse.refusals} == {WhyNot.FIRST_BUILD, WhyNot.NOT_STORED}
     assert len(await shop.layers()) == 2
     assert (await shop.build(scope="one")).reuse.rung is Rung.RESULT
     assert (await shop.build(EDITED, scope="one")).reuse.rung is Rung.LAYER

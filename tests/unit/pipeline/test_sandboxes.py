@@ -4,6 +4,7 @@ import io
 import os
 import tarfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,19 @@ async def test_what_is_taken_is_counted_on_its_way_and_gone_afterwards(tmp_path:
         async with spooled(stream([member]), tmp_path, 4096, setting="binary"):
             pass
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - a test may wait for a directory
+
+
+async def test_what_comes_in_small_pieces_is_whole_in_the_file(tmp_path: Path):
+    content = os.urandom(3 << 20)
+    member = Member(path="out/app", mode=0o755, mtime=0, content=content)
+
+    async def small() -> AsyncIterator[bytes]:
+        async for piece in stream([member]):
+            for start in range(0, len(piece), 40_000):
+                yield piece[start : start + 40_000]
+
+    async with spooled(small(), tmp_path, 4 << 20, setting="binary") as archive:
+        assert [(name, taken.read()) for name, _, taken in regular_files(archive)] == [("out/app", content)]
 
 
 def test_only_regular_files_are_looked_at(tmp_path: Path):

@@ -8,6 +8,7 @@ from cache.manifests.rust.errors import NoManifest
 from cache.reuse import Rung
 from daemon.builds import BuildRequest, ImageRequest, Reuse
 from daemon.errors import UnknownToolchain, UnknownTree
+from tests.fakes.cargo import purpose_of
 from tests.fakes.engine import Exit, Step
 from tests.fakes.progress import Heard
 from tests.fakes.rust_projects import BYTES, SIMPLE, crate, lock, locked, stable
@@ -56,7 +57,7 @@ async def test_a_cook_that_fails_hands_over_to_the_next_that_waits(shop: Worksho
 
     async def fails_once(step: Step) -> int | Exit:
         nonlocal failed
-        if step.spec.labels["bloomery.step"] == "cook" and not failed:
+        if purpose_of(step) == "cook" and not failed:
             failed = True
             return 101
         return await shop.cargo(step)

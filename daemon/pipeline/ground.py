@@ -1,0 +1,189 @@
+"""What a compile stands on, the best that proves sound: the lineage's workspace, a dependency layer, or a new one.
+
+Something that turns out gone or damaged is discarded and the next rung taken, with a note: a slower build, never a
+wrong one (law 9).
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from cache.digest import Digest
+from cache.errors import Failure
+from cache.reuse import Refusal, Rung, WhyNot
+from cache.tree import SourceTree
+from cache.workspaces import WorkspaceRecord
+from daemon.ecosystems.ecosystem import Plan, Project, Source, UntrustworthyLayer, UntrustworthyWorkspace
+from daemon.errors import FetchFailed, ImageGone, SandboxGone
+from daemon.pipeline.attempt import Attempt
+from daemon.pipeline.compile import CompileResult, CompileStage, Left
+from daemon.pipeline.layers import Layer, Layers
+from daemon.pipeline.plan import PlanStage, Reusable
+from daemon.pipeline.workspaces import Workspaces, lineage_of
+
+
+class Trees(Protocol):
+    """The source trees of earlier builds."""
+
+    async def tree(self, digest: Digest) -> SourceTree | None:
+        """A tree that was uploaded."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A build that is planned: its sources, what is made of them, and what can be reused."""
+
+    source: Source
+    project: Project
+    reusable: Reusable
+
+    @property
+    def plan(self) -> Plan:
+        """What the project will do."""
+        return self.project.plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compilation:
+    """A compile and what it stood on; `seconds_saved` is what that had cost."""
+
+    result: CompileResult
+    rung: Rung
+    seconds_saved: float
+    refusals: tuple[Refusal, ...]
+    cooked: tuple[str, ...] = ()
+
+
+class Grounds:
+    """Compiles, on the best ground that holds."""
+
+    def __init__(
+        self,
+        *,
+        plan: PlanStage,
+        layers: Layers,
+        compile: CompileStage,  # noqa: A002 - the stage's name
+        workspaces: Workspaces,
+        trees: Trees,
+    ) -> None:
+        self._plan = plan
+        self._layers = layers
+        self._compile = compile
+        self._workspaces = workspaces
+        self._trees = trees
+
+    async def compile(self, planned: Planned, attempt: Attempt) -> Compilation:
+        """Compile once, or again on lower ground."""
+        if planned.reusable.choice.rung is not Rung.WORKSPACE:
+            return await self._over_layer(planned, planned.reusable, attempt)
+        done = await self._in_workspace(planned, attempt)
+        if isinstance(done, Compilation):
+            return done
+        await attempt.sandboxes.removed()
+        reusable = await self._plan.below_workspace(planned.plan, attempt.request, planned.reusable, done)
+        return await self._over_layer(planned, reusable, attempt)
+
+    async def after_build(self, build: str) -> None:
+        """Do what waits for the end of this build, however it ended."""
+        await self._layers.after_build(build)
+
+    async def _in_workspace(self, planned: Planned, attempt: Attempt) -> Compilation | WhyNot:
+        lineage = lineage_of(attempt.request, planned.plan.project)
+        async with self._workspaces.taken(lineage, attempt.sandboxes) as workspace:
+            if workspace is None or workspace.key.digest != planned.plan.exact.digest:
+                attempt.progress.note("The workspace of this lineage is in use or gone; compiling over the layer.")
+                return WhyNot.PRUNED
+            before = await self._trees.tree(workspace.tree)
+            again = planned.project.compiling.again(before, workspace.ledger) if before else None
+            if again is None:
+                attempt.progress.note("What is known of the lineage's workspace cannot be read; it is discarded.")
+                return WhyNot.DAMAGED
+
+            async def keep(left: Left) -> None:
+                await self._keep(workspace.seconds, planned, left, attempt)
+
+            started = time.monotonic()
+            try:
+                result = await self._compile.again(planned.project, workspace.sandbox, again, attempt, keep)
+            except (UntrustworthyWorkspace, UntrustworthyLayer, SandboxGone, FetchFailed) as error:
+                attempt.progress.note(f"The lineage's workspace cannot be used ({error}); it is discarded.")
+                return WhyNot.DAMAGED
+            return Compilation(
+                result=result,
+                rung=Rung.WORKSPACE,
+                seconds_saved=max(0.0, workspace.seconds - (time.monotonic() - started)),
+                refusals=planned.reusable.against(Rung.RESULT),
+            )
+
+    async def _over_layer(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Compilation:
+        for refusal in reusable.choice.refusals:
+            if refusal.why is WhyNot.PRUNED and refusal.rung is not Rung.WORKSPACE:
+                attempt.progress.note(f"The kept {refusal.rung} is gone from here; it is made again.")
+            elif refusal.why is WhyNot.DAMAGED and refusal.rung is Rung.LAYER:
+                attempt.progress.note("The kept layer is not the one that was cooked; it is made again.")
+        layer = await self._layers.obtain(planned.project, reusable, attempt)
+        try:
+            result = await self._compiled(planned, layer, attempt)
+        except (ImageGone, UntrustworthyLayer, FetchFailed) as error:
+            # Nothing is fetched here: cargo misses in the layer what the cook had put there.
+            if isinstance(error, FetchFailed) and layer.rung is not Rung.LAYER:
+                raise
+            layer = await self._instead(layer, error, planned, attempt)
+            result = await self._compiled_at_last(planned, layer, attempt)
+        return Compilation(
+            result=result,
+            rung=layer.rung,
+            seconds_saved=layer.saved,
+            refusals=layer.refusals,
+            cooked=layer.compiled,
+        )
+
+    async def _compiled(self, planned: Planned, layer: Layer, attempt: Attempt) -> CompileResult:
+        started = time.monotonic()
+
+        async def keep(left: Left) -> None:
+            await self._keep(layer.seconds + time.monotonic() - started, planned, left, attempt)
+
+        return await self._compile.compile(planned.project, layer.image_id, attempt, keep)
+
+    async def _keep(self, seconds: float, planned: Planned, left: Left, attempt: Attempt) -> None:
+        now = time.time()
+        scope, project, lineage = lineage_of(attempt.request, planned.plan.project)
+        workspace = WorkspaceRecord(
+            scope=scope,
+            project=project,
+            lineage=lineage,
+            key=planned.plan.exact,
+            sandbox=left.sandbox,
+            generation="",
+            tree=planned.source.tree.digest,
+            ledger=left.remembered.ledger,
+            seconds=seconds,
+            size=left.remembered.size,
+            created_at=now,
+            used_at=now,
+        )
+        await self._workspaces.keep(workspace, attempt.sandboxes)
+
+    async def _instead(self, layer: Layer, error: Failure, planned: Planned, attempt: Attempt) -> Layer:
+        """A new layer in place of one that is gone or not to be trusted; raises `error` where that was just made."""
+        await self._forget(planned.project, layer, attempt)
+        if layer.rung is not Rung.LAYER:
+            raise error
+        attempt.progress.note(f"The dependency layer cannot be used ({error}); cooking it again.")
+        why = WhyNot.PRUNED if isinstance(error, ImageGone) else WhyNot.DAMAGED
+        refused = (*layer.refusals, Refusal(Rung.LAYER, why))
+        below = await self._plan.below_layer(planned.plan, attempt.request, refused)
+        return await self._layers.obtain(planned.project, below, attempt)
+
+    async def _compiled_at_last(self, planned: Planned, layer: Layer, attempt: Attempt) -> CompileResult:
+        try:
+            return await self._compiled(planned, layer, attempt)
+        except (ImageGone, UntrustworthyLayer):
+            await self._forget(planned.project, layer, attempt)
+            raise
+
+    async def _forget(self, project: Project, layer: Layer, attempt: Attempt) -> None:
+        await attempt.sandboxes.removed()
+        await self._layers.forget(project, attempt.request, layer.image_id)

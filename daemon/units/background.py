@@ -1,0 +1,128 @@
+"""Harvests layers behind the answers: one after another, each from a container of its layer that is never started.
+
+Nothing waits for it and nothing depends on it: a harvest that fails, or that a stop of the daemon cuts off, costs
+compiling those units again some day.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from cache.errors import Failure
+from daemon.engine.engine import Limits, SandboxSpec
+from daemon.engine.settled import settled, to_the_end
+from daemon.units.cook import Cook
+from daemon.units.harvest import Harvest
+from daemon.units.layout import UnitLayout
+
+_TARGET = "/target"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crop:
+    """A layer that may be harvested."""
+
+    image_id: str
+    cook: Cook
+    layout: UnitLayout
+
+
+class Containers(Protocol):
+    """The engine, as far as a harvest needs it."""
+
+    async def create(self, spec: SandboxSpec) -> str:
+        """Create, not start."""
+        ...
+
+    def get(self, sandbox: str, path: str) -> AsyncIterator[bytes]:
+        """The tar stream of a path."""
+        ...
+
+    async def remove(self, sandbox: str) -> None:
+        """Remove it."""
+        ...
+
+
+class Harvester(Protocol):
+    """What stores units."""
+
+    async def harvest(self, archive: AsyncIterator[bytes], cook: Cook) -> Harvest:
+        """Store what may be stored of a target directory."""
+        ...
+
+
+class Bound(Protocol):
+    """What keeps the unit store from growing without end."""
+
+    async def hold(self) -> None:
+        """Drop what is beyond the bound."""
+        ...
+
+
+HarvesterOf = Callable[[UnitLayout], Harvester]
+
+
+class Harvests:
+    """The crops that wait, and the one that is brought in."""
+
+    def __init__(
+        self, *, containers: Containers, harvester: HarvesterOf, bound: Bound, labels: Mapping[str, str]
+    ) -> None:
+        self._bound = bound
+        self._containers = containers
+        self._harvester = harvester
+        self._labels = labels
+        self._waiting: asyncio.Queue[Crop] = asyncio.Queue()
+        self._number = 0
+        self._log = structlog.get_logger()
+
+    def put(self, crop: Crop) -> None:
+        """To be harvested when there is time; returns at once."""
+        self._waiting.put_nowait(crop)
+
+    async def run(self) -> None:
+        """Harvest until cancelled."""
+        while True:
+            crop = await self._waiting.get()
+            try:
+                await self.harvest(crop)
+            except (Failure, OSError) as failure:
+                self._log.warning("harvest.failed", layer=crop.image_id, error=str(failure))
+            except Exception:  # noqa: BLE001 - hostile bytes are read here, and the next crop waits
+                self._log.exception("harvest.failed", layer=crop.image_id)
+            finally:
+                self._waiting.task_done()
+
+    async def idle(self) -> None:
+        """Wait until nothing is left to harvest."""
+        await self._waiting.join()
+
+    async def harvest(self, crop: Crop) -> Harvest:
+        """Harvest one layer now; no container is left, however it ends."""
+        self._number += 1
+        spec = SandboxSpec(
+            name=f"bloomery-{crop.cook.notes.id}-{self._number}-harvest",
+            image=crop.image_id,
+            command=("/bin/false",),
+            labels={**self._labels, "bloomery.step": "harvest"},
+            limits=Limits(),
+        )
+        sandbox = await settled(self._containers.create(spec), undo=self._containers.remove)
+        try:
+            found = await self._harvester(crop.layout).harvest(self._containers.get(sandbox, _TARGET), crop.cook)
+        finally:
+            await to_the_end(self._containers.remove(sandbox))
+        self._log.info(
+            "harvested",
+            layer=crop.image_id,
+            stored=len(found.stored),
+            known=len(found.known),
+            refused=len(found.refused),
+            changed=len(found.changed),
+            unreadable=found.unreadable,
+        )
+        await self._bound.hold()
+        return found

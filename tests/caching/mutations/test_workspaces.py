@@ -1,0 +1,135 @@
+"""The laws of the workspace, each broken on purpose: a case that holds otherwise has to fail, and to name the law.
+
+A mutation is a change of the code while it runs; a lineage of its own keeps what it makes apart. `test_workspace.py`
+says the same of many more cases.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from cache.reuse import Rung
+from daemon.ecosystems.rust import compiling, dirtiness, steps
+from daemon.ecosystems.rust.compiling import RustCompiling
+from daemon.ecosystems.rust.dirtiness import Dirt
+from daemon.pipeline.workspaces import Workspaces
+from tests.caching.mill import MILL, SAYS, Mill, members, modified, replaced
+from tests.caching.workshop import Workshop
+
+pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
+
+Patch = pytest.MonkeyPatch
+GONE = "grain/src/gone.rs"
+
+
+async def edit(mill: Mill, lineage: str) -> None:
+    await mill.at(MILL, lineage)
+    built = await mill.build(modified(MILL, replaced(GONE, '"gone"', '"back"')), lineage=lineage)
+    assert built.prints() == SAYS.replace("gone", "back"), "law 5: a stale binary"
+    assert built.rung is Rung.WORKSPACE, "law 5: cargo did not learn what is dirty"
+
+
+async def opened(mill: Mill, lineage: str) -> None:
+    await mill.at(MILL, lineage)
+    built = await mill.build(modified(MILL, {"opened.txt": "closed"}), lineage=lineage)
+    assert built.prints() == SAYS.replace("opened", "closed"), "law 5: what a macro opened is stale"
+
+
+async def removed(mill: Mill, lineage: str) -> None:
+    await mill.at(modified(MILL, {"grain/extra": ""}), lineage)
+    assert (await mill.build(MILL, lineage=lineage)).prints() == SAYS, "law 5: a file is there that is gone"
+
+
+async def repeated(mill: Mill, lineage: str) -> None:
+    await mill.at(MILL, lineage)
+    built = await mill.build(MILL, lineage=lineage)
+    assert built.compiled == set(), "law 1: time made a member dirty"
+
+
+async def tampered(mill: Mill, lineage: str) -> None:
+    await mill.at(MILL, lineage)
+    workspace = await mill.workspace(lineage)
+    await mill.shop.run_behind_our_back(workspace, f"echo 'pub const WORD: &str = \"spoilt\";' > /work/{GONE}")
+    built = await mill.build(modified(MILL, replaced("app/src/main.rs", '"."', '","')), lineage=lineage)
+    assert built.prints() == f"{SAYS[:-1]},", "law 9: what somebody else has run was used"
+
+
+def marks_are_not_made(patch: Patch) -> None:
+    patch.setattr(compiling, "mark_lines", lambda *_: [])
+
+
+def marks_are_not_made_and_nobody_asks(patch: Patch) -> None:
+    marks_are_not_made(patch)
+    patch.setattr(RustCompiling, "_refuse_fresh", lambda *_: None)
+
+
+def mutated_dirt(patch: Patch, change: Callable[..., Dirt]) -> None:
+    def dirty(before: Any, after: Any, ledger: Any, directories: Any, **more: Any) -> Dirt:
+        return change(dirtiness.dirty(before, after, ledger, directories, **more), directories)
+
+    patch.setattr(compiling, "dirty", dirty)
+
+
+def only_its_own_member_is_marked(patch: Patch) -> None:
+    def owners(dirt: Dirt, directories: Any) -> Dirt:
+        own = {name for entry in dirt.put for name in dirtiness._owner(entry.path, directories)}
+        return replace(dirt, packages=tuple(sorted(own)), dependents=())
+
+    mutated_dirt(patch, owners)
+
+
+def what_is_gone_is_not_taken_away(patch: Patch) -> None:
+    mutated_dirt(patch, lambda dirt, _: replace(dirt, remove=()))
+
+
+def artefacts_keep_their_times(patch: Patch) -> None:
+    patch.setattr(steps, "stamp_lines", lambda *_: [])
+
+
+def nobody_asks_whether_it_was_run(patch: Patch) -> None:
+    async def sound(*_: object) -> bool:
+        return True
+
+    patch.setattr(Workspaces, "_is_sound", sound)
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """How a law is broken, and the witness that must say so."""
+
+    law: int
+    apply: Callable[[Patch], None]
+    witness: Callable[[Mill, str], Awaitable[None]]
+
+
+MUTATIONS = (
+    Mutation(5, marks_are_not_made, edit),
+    Mutation(5, marks_are_not_made_and_nobody_asks, edit),
+    Mutation(5, only_its_own_member_is_marked, opened),
+    Mutation(5, what_is_gone_is_not_taken_away, removed),
+    Mutation(1, artefacts_keep_their_times, repeated),
+    Mutation(9, nobody_asks_whether_it_was_run, tampered),
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def mill(shop: Workshop) -> Mill:
+    """With the layer that all lineages stand on."""
+    made = Mill(shop, "mutations")
+    assert (await made.build(MILL)).compiled >= members()
+    return made
+
+
+@pytest.mark.parametrize("witness", [edit, opened, removed, repeated, tampered], ids=lambda one: one.__name__)
+async def test_without_a_mutation_the_witness_is_content(mill: Mill, witness: Callable[..., Awaitable[None]]):
+    await witness(mill, "control")
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.apply.__name__)
+async def test_a_broken_law_is_noticed(mill: Mill, monkeypatch: Patch, mutation: Mutation):
+    mutation.apply(monkeypatch)
+    with pytest.raises(AssertionError, match=f"law {mutation.law}:"):
+        await mutation.witness(mill, mutation.apply.__name__)
