@@ -47,7 +47,7 @@ def main() -> int:
         *(Row(f"of it, {stage}", Figure("s", tuple(samples))) for stage, samples in stages.items()),
         Row("before it, the daemon's first start", Figure("s", tuple(ready))),
     ]
-    figures.report("cold", rows, {"driver": asked.engine.driver, "source": asked.source.name})
+    figures.report(f"cold-{asked.engine.driver}", rows, {"driver": asked.engine.driver, "source": asked.source.name})
     return 0
 
 

@@ -62,7 +62,8 @@ stop() {
     fi
   fi
   ip link del "$bridge" 2>/dev/null || true
-  if grep -q " $home/data " /proc/mounts; then umount "$home/data"; fi
+  # the engine's own: what it mounts for containers of the host's network, and its data on some drivers
+  awk -v below="$home/" 'index($2, below) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r -n 1 umount
   rm -rf "$home"
 }
 
