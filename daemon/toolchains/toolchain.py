@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+NO_LAYOUT = "none"
+CANARY = 1
+"""What facts are marked with whose layout was tried; a canary that tries more, or another layout, has the next one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolchainFacts:
@@ -31,7 +35,9 @@ class ToolchainFacts:
     """SHA-256 (hex) of every file of 4 KiB and more in the sysroot's `bin` and `lib`, and of the C compiler's own
     programs, sorted: what must not be in a runtime image. Smaller files are texts that anything may hold by chance."""
     layout: str = "v1"
-    """How this cargo lays out units."""
+    """How this cargo lays out units, `none` where no known way holds; until it is tried, what its version implies."""
+    canary: int = 0
+    """The version of the trial that found the layout; 0: there was none."""
     probe: int = 0
     """The version of the probe that found all this: facts of another one are not believed."""
 

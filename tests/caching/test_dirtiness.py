@@ -12,6 +12,7 @@ import pytest
 
 from cache.blobs import BlobStore
 from daemon.ecosystems.rust.dirtiness import Dirt
+from daemon.units.layout import Layout
 from tests.caching.village import EVERYONE, SAYS, SOURCES, Built, Village
 from tests.fakes.rust_projects import ARTEFACT_TIME, Executable, Files, Link
 
@@ -113,6 +114,15 @@ CASES = [
     Case("a file that nobody reads", {"README.md": "other words\n"}, EVERYONE, SAYS, blind=False),
 ]  # fmt: skip
 BLIND = [case for case in CASES if case.blind]
+BOTH = (
+    "a source of a library",
+    "a file of one member that another includes",
+    "a file that a procedural macro opened",
+    "a file that a build script names",
+    "a build script",
+)
+"""What is tried in both layouts: one of each way in which a unit becomes dirty."""
+IN_EACH = [(Layout.V1, case) for case in CASES] + [(Layout.V2, case) for case in CASES if case.name in BOTH]
 
 
 @dataclass(frozen=True)
@@ -131,18 +141,24 @@ class Template:
     kept: Path
     blobs: BlobStore
     built: Built
+    layout: Layout
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+def layout(request: pytest.FixtureRequest) -> Layout:
+    return getattr(request, "param", Layout.V1)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, layout: Layout) -> Template:
     root, kept = tmp_path_factory.mktemp("village"), tmp_path_factory.mktemp("kept")
     blobs = BlobStore(tmp_path_factory.mktemp("blobs"))
-    village = Village(root, blobs)
+    village = Village(root, blobs, layout)
     built = village.first(SOURCES)
     assert (built.code, built.compiled, village.runs()) == (0, EVERYONE, SAYS)
     for place in ("work", "target"):
         _copy(root / place, kept / place)
-    return Template(root, kept, blobs, built)
+    return Template(root, kept, blobs, built, layout)
 
 
 @pytest.fixture
@@ -150,7 +166,7 @@ def start(template: Template) -> Start:
     for place in ("work", "target"):
         shutil.rmtree(template.root / place)
         _copy(template.kept / place, template.root / place)
-    return Start(Village(template.root, template.blobs), template.built)
+    return Start(Village(template.root, template.blobs, template.layout), template.built)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -159,7 +175,9 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copystat(source, target)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    ("layout", "case"), IN_EACH, indirect=["layout"], ids=lambda value: getattr(value, "name", value)
+)
 def test_what_a_change_makes_dirty_is_compiled_and_nothing_else(case: Case, start: Start) -> None:
     dirt, built = start.village.again(SOURCES, case.files(), start.built.ledger)
 
@@ -202,6 +220,7 @@ def test_a_file_that_a_build_script_names_and_found_absent_comes_and_goes(start:
     assert second.compiled == third.compiled == set(dirt.packages) == set(gone.packages) == {"app"}
 
 
+@pytest.mark.parametrize("layout", Layout, indirect=True)
 def test_nothing_is_compiled_where_nothing_has_changed(start: Start) -> None:
     dirt, built = start.village.again(SOURCES, SOURCES, start.built.ledger)
 
@@ -317,6 +336,7 @@ def test_cargo_itself_compares_the_variables_that_a_unit_read(start: Start) -> N
     assert (built.compiled, start.village.runs()) == ({"app"}, said("nothing", "something"))
 
 
+@pytest.mark.parametrize("layout", Layout, indirect=True)
 def test_units_below_a_target_triple_are_marked_too(start: Start) -> None:
     triple = "x86_64-unknown-linux-gnu"
     command = f"cargo build --release --workspace --target {triple} --locked --offline --message-format=json"

@@ -13,7 +13,9 @@ import re
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -24,8 +26,11 @@ from daemon.ecosystems.rust.messages import CargoReader
 from daemon.ecosystems.rust.project import RustProject
 from daemon.engine.engine import OutputStream
 from daemon.pipeline.sandboxes import step_members
+from daemon.toolchains.toolchain import NO_LAYOUT
+from daemon.units.layout import Layout
+from tests.fakes.layouts import variables
 from tests.fakes.progress import Heard
-from tests.fakes.rust_projects import ARTEFACT_TIME, Files, crate, lock, locked, planned
+from tests.fakes.rust_projects import ARTEFACT_TIME, Files, crate, lock, locked, planned, stable
 
 _PLACES = re.compile(r"(?<![\w.])/(work|target|cargo|bloomery)\b")
 
@@ -77,6 +82,9 @@ FILES: Files = {
 class Sandbox:
     """A root directory in which steps run one after another."""
 
+    variables: Mapping[str, str] = MappingProxyType({})
+    """What cargo is started with beside the step's environment."""
+
     def __init__(self, root: Path) -> None:
         self.root = root
         for place in ("work", "target", "cargo"):
@@ -89,6 +97,7 @@ class Sandbox:
             name: self._here(value) for name, value in step.environment.items() if name not in {"PATH", "HOME"}
         }
         environment |= {name: os.environ[name] for name in ("PATH", "HOME", "RUSTUP_HOME") if name in os.environ}
+        environment |= self.variables
         done = subprocess.run(
             ["sh", self.root / "bloomery/step"], cwd=self.root, env=environment, capture_output=True, check=False
         )
@@ -160,11 +169,17 @@ def compile_over(sandbox: Sandbox, project: RustProject) -> tuple[CargoReader, C
     return reader, project.compiling.compiled(reader)
 
 
+@pytest.mark.parametrize(
+    ("layout", "known"),
+    [(Layout.V1, Layout.V1), (Layout.V2, Layout.V2), (Layout.V2, Layout.V1), (Layout.V2, NO_LAYOUT)],
+    ids=["v1", "v2", "v2 that is taken for v1", "v2 that is not known"],
+)
 def test_a_layer_holds_the_units_of_dependencies_alone_and_every_one_is_fresh_in_the_compile(
-    blobs: BlobStore, sandbox: Sandbox
+    blobs: BlobStore, sandbox: Sandbox, layout: Layout, known: str
 ):
-    """Laws 1 to 4, with a dependency that watches its own directory."""
-    project = planned(blobs, FILES)
+    """Laws 1 to 4, with a dependency that watches its own directory; they hold whatever is known of the layout."""
+    sandbox.variables = variables(layout)
+    project = planned(blobs, FILES, offered=stable(layout=known))
 
     cooked = cook(sandbox, project)
 
@@ -172,7 +187,7 @@ def test_a_layer_holds_the_units_of_dependencies_alone_and_every_one_is_fresh_in
     assert any(artifact.package.is_stub for artifact in cooked.artifacts)
     left = sandbox.files("target")
     assert any("libplant-" in path for path in left)
-    assert not any(re.search(r"(^|/)(lib)?(app|util)[-.]", path) for path in left)
+    assert not any(re.search(r"(^|/)(lib)?(app|util)[-./]", path) for path in left)
     assert sandbox.files("work") == set()
     assert sandbox.times("target") == {ARTEFACT_TIME}
 

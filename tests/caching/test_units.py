@@ -27,11 +27,13 @@ from daemon.engine.engine import OutputStream
 from daemon.tarball import pieces
 from daemon.units.cook import Cook, CookNotes, GivenUnit, live_units
 from daemon.units.harvest import Harvest, Harvester
-from daemon.units.layout import UnitId
+from daemon.units.layout import Layout, UnitId
 from daemon.units.layout_v1 import LayoutV1
+from daemon.units.layout_v2 import LayoutV2
 from daemon.units.origins import origins
 from daemon.units.placing import Placing
 from daemon.units.selection import choose
+from tests.fakes.layouts import FILES, variables
 from tests.fakes.local_registry import Crate, configuration, write_registry
 from tests.fakes.progress import Heard
 from tests.fakes.rust_projects import ARTEFACT_TIME, crate, lock, locked
@@ -79,6 +81,7 @@ UNITS_OF_TREE = {
 }
 TRIPLE = "x86_64-unknown-linux-gnu"
 KEY = Digest.of(b"the unit key")
+LAYOUTS = {Layout.V1: LayoutV1, Layout.V2: LayoutV2}
 
 
 @dataclass(frozen=True)
@@ -104,10 +107,12 @@ DEEP = Project("deep", (GRAFT, DEEP_SOIL, TREE), 'fn main() { println!("{}", tre
 class Yard:
     """Two constant paths, a cargo that runs in them, and the store of units."""
 
-    def __init__(self, root: Path, store: Store) -> None:
+    def __init__(self, root: Path, store: Store, layout: Layout) -> None:
         self.work, self.target, self.cargo, self.registry = (root / n for n in ("work", "target", "cargo", "registry"))
         self.root, self.store = root, store
-        self.layout = LayoutV1(str(self.target))
+        self.layout = LAYOUTS[layout](str(self.target))
+        self.files = FILES[layout]
+        self._variables = variables(layout)
         self.last = CargoReader(Heard())
         self.cooks = 0
         for place in (self.cargo, self.target):
@@ -130,6 +135,7 @@ class Yard:
             "CARGO_TARGET_DIR": str(self.target),
             "CARGO_INCREMENTAL": "0",
             "RUSTFLAGS": flags,
+            **self._variables,
         }
         command = ["cargo", "build", "--release", "--locked", "--offline", "--message-format=json", *arguments]
         done = subprocess.run(command, cwd=self.work, env=environment, capture_output=True, check=False)
@@ -189,10 +195,10 @@ class Yard:
         return {str(path.relative_to(self.target)): path.read_bytes() for path in files}
 
 
-@pytest.fixture
-async def yard(tmp_path: Path) -> AsyncIterator[Yard]:
+@pytest.fixture(params=list(Layout))
+async def yard(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Yard]:
     store = await Store.open(tmp_path / "state")
-    yield Yard(tmp_path / "yard", store)
+    yield Yard(tmp_path / "yard", store, request.param)
     await store.close()
 
 
@@ -299,7 +305,7 @@ async def test_law_11_nothing_is_stored_of_a_cook_that_changed_a_given_unit(yard
     chosen = await yard.chosen(MARKET)
     yard.place(chosen)
     yard.build(MARKET)
-    (changed,) = yard.target.glob("release/build/soil-*/out/depth.rs")
+    (changed,) = yard.target.glob(f"release/{yard.files.out_dir.format('soil')}/depth.rs")
     changed.write_text("pub const DEPTH: u32 = 8;")
 
     harvest = await yard.harvest(MARKET, *chosen)
@@ -314,7 +320,7 @@ async def test_law_11_a_unit_that_compiles_to_other_bytes_is_reported_with_what_
     await yard.harvest(ORCHARD)
     yard.place(())
     yard.build(MARKET)
-    for output in yard.target.glob("release/build/soil-*/output"):
+    for output in yard.target.glob(f"release/{yard.files.printed.format('soil')}"):
         output.write_text(output.read_text() + "made at noon\n")
 
     harvest = await yard.harvest(MARKET)

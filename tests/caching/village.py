@@ -18,13 +18,19 @@ from daemon.ecosystems.ecosystem import SOURCE_TIME
 from daemon.ecosystems.rust.dependents import edges
 from daemon.ecosystems.rust.dirtiness import Dirt, Ledger, dirty, read_ledger, write_ledger
 from daemon.ecosystems.rust.inputs import read_inputs, unpacked
+from daemon.ecosystems.rust.marks import Marks
+from daemon.ecosystems.rust.marks_v1 import MarksV1
+from daemon.ecosystems.rust.marks_v2 import MarksV2
 from daemon.ecosystems.rust.messages import CargoReader
-from daemon.ecosystems.rust.steps import inputs_lines, mark_lines, stamp_lines, start_lines
+from daemon.ecosystems.rust.steps import inputs_lines, naming, stamp_lines, start_lines
 from daemon.ecosystems.rust.written import links, read_listing, written
 from daemon.engine.engine import OutputStream
+from daemon.units.layout import Layout
+from tests.fakes.layouts import variables
 from tests.fakes.progress import Heard
 from tests.fakes.rust_projects import ARTEFACT_TIME, Files, Link, crate, lock, locked, tree_of
 
+MARKS: Mapping[Layout, Marks] = {Layout.V1: MarksV1(), Layout.V2: MarksV2()}
 EVERYONE = frozenset({"app", "words", "inner", "macros", "island"})
 _BUILD = "cargo build --release --workspace --locked --offline --message-format=json-diagnostic-rendered-ansi"
 
@@ -115,13 +121,14 @@ class Built:
 class Village:
     """The places of a sandbox as directories of a test, in which one compile follows another."""
 
-    def __init__(self, root: Path, blobs: BlobStore) -> None:
+    def __init__(self, root: Path, blobs: BlobStore, layout: Layout = Layout.V1) -> None:
         self.work = root / "work"
         self.target = root / "target"
         self._home = root / "cargo"
         self._aside = root / "aside"
         self._blobs = blobs
-        self._variables: Mapping[str, str] = {}
+        self._marks = MARKS[layout]
+        self._variables: Mapping[str, str] = variables(layout)
 
     def tree(self, files: Files) -> SourceTree:
         return tree_of(self._blobs, files)
@@ -190,9 +197,9 @@ class Village:
             "set -u",
             f"cd {work}",
             *start_lines(target),
-            *mark_lines(marks.packages, marks.dependents, target),
+            *self._marks.dirty(marks.packages, marks.dependents, target),
             f"{command}; code=$?",
-            *inputs_lines(list(members), target, work),
+            *inputs_lines(self._marks.inputs(list(members), naming(work)), target, work),
             *stamp_lines(ARTEFACT_TIME, target),
             "exit $code",
         ]
@@ -244,7 +251,7 @@ class Village:
         left = self.target / ".bloomery/known+"
         listing = read_listing((left / "paths").read_bytes())
         with (left / "inputs.tar").open("rb") as archive:
-            inputs = read_inputs(unpacked(archive), members, links=links(listing), work=str(self.work))
+            inputs = read_inputs(unpacked(archive), members, self._marks, links=links(listing), work=str(self.work))
         ledger = Ledger(environment="same", members=members, inputs=inputs, written=written(listing, self.tree(files)))
         kept = read_ledger(write_ledger(ledger))
         assert kept == ledger

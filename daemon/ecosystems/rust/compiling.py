@@ -21,11 +21,13 @@ from daemon.ecosystems.ecosystem import (
 )
 from daemon.ecosystems.rust.dependents import edges
 from daemon.ecosystems.rust.dirtiness import Ledger, dirty, read_ledger, write_ledger
+from daemon.ecosystems.rust.environment import TARGET
 from daemon.ecosystems.rust.inputs import UnreadableInputs, read_inputs, unpacked
+from daemon.ecosystems.rust.layouts import layout_named
 from daemon.ecosystems.rust.members import configuration_member, is_put, lock_entry, source_member, source_members
 from daemon.ecosystems.rust.messages import Artifact, CargoReader
 from daemon.ecosystems.rust.source import RustSource
-from daemon.ecosystems.rust.steps import KNOWN, OUT, REMOVED, clear_script, compile_script, mark_lines
+from daemon.ecosystems.rust.steps import KNOWN, OUT, REMOVED, clear_script, compile_script, inputs_lines, naming
 from daemon.ecosystems.rust.written import UnreadableListing, links, read_listing, written
 from daemon.pipeline.spool import regular_files
 from daemon.tarball import Member
@@ -41,6 +43,7 @@ class RustCompiling:
     def __init__(self, plan: Plan, source: RustSource) -> None:
         self._plan = plan
         self._source = source
+        self._layout = layout_named(plan.toolchain.facts.layout)
 
     @property
     def leaves(self) -> str:
@@ -56,7 +59,7 @@ class RustCompiling:
     def again(self, before: SourceTree, ledger: bytes) -> Recompile | None:
         """What has changed since, over what is there, and its packages marked for cargo."""
         source, known = self._source, read_ledger(ledger)
-        if known is None or source.workspace.lock is None:
+        if self._layout is None or known is None or source.workspace.lock is None:
             return None
         dirt = dirty(
             self._put(before),
@@ -69,7 +72,10 @@ class RustCompiling:
         sources = source_members(source.tree, source.blobs, frozenset(entry.path for entry in dirt.put))
         return Recompile(
             clear=_clearing(dirt.remove) if dirt.remove else None,
-            step=Step(script=self._script(mark_lines(dirt.packages, dirt.dependents)), members=self._members(sources)),
+            step=Step(
+                script=self._script(self._layout.marks.dirty(dirt.packages, dirt.dependents, TARGET)),
+                members=self._members(sources),
+            ),
             dirty=dirt.compiled,
         )
 
@@ -77,14 +83,15 @@ class RustCompiling:
         """What each package read, and what the build did to the sources."""
         source, members = self._source, self._directories()
         left = {PurePosixPath(name).name: content for name, content in _read(archive, _KNOWLEDGE)}
-        if len(members) < len(source.workspace.packages) or left.keys() != _KNOWLEDGE.keys():
+        one_name_each = len(members) == len(source.workspace.packages)
+        if self._layout is None or not one_name_each or left.keys() != _KNOWLEDGE.keys():
             return None
         try:
             listing = read_listing(left["paths"])
             texts, size = unpacked(io.BytesIO(left["inputs.tar"])), int(left["size"].split()[0])
         except (UnreadableInputs, UnreadableListing, ValueError, IndexError):
             return None
-        inputs = read_inputs(texts, members, workspace=source.workspace.root, links=links(listing))
+        inputs = read_inputs(texts, members, self._layout.marks, workspace=source.workspace.root, links=links(listing))
         ledger = Ledger(
             environment=self._environment(),
             members=members,
@@ -150,10 +157,16 @@ class RustCompiling:
             source.arguments(link),
             [(name, source.binary_path(name, link)) for name in names],
             source.compile_environment,
-            packages=sorted(self._directories()),
             artefact_time=self._plan.toolchain.facts.artefact_mtime,
             marks=marks,
+            inputs=self._inputs(),
         )
+
+    def _inputs(self) -> list[str]:
+        """Lines that leave what has to be known for compiling here again, if that can be."""
+        if self._layout is None:
+            return []
+        return inputs_lines(self._layout.marks.inputs(sorted(self._directories()), naming()))
 
     def _members(self, sources: Iterable[Member]) -> Iterator[Member]:
         source = self._source

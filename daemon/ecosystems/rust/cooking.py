@@ -1,5 +1,6 @@
 """Cooking a cargo project's dependencies, and what may stay of that in a layer (laws 2 and 6)."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
@@ -11,7 +12,7 @@ from daemon.ecosystems.rust.steps import LIVE, cook_script, settle_script
 from daemon.tarball import Member
 from daemon.units.cook import LiveUnit, live_units
 
-_HASH = 16
+_HASHED = re.compile(r"([^.]+-)?(?P<hash>[0-9a-f]{16})|[^.]+-(?P<stem>[0-9a-f]{16})[.].*")
 
 
 class RustCooking:
@@ -57,12 +58,12 @@ class RustCooking:
 
 
 def unit_hashes(paths: Iterable[str]) -> Iterator[str]:
-    """The hashes of the units that these artefacts belong to: the last 16 characters of a stem, `NAME-HASH`.
+    """The hashes of the units that these artefacts belong to: the last 16 characters of a stem, alone or after a dash.
 
-    `/target/release/deps/libbytes-0123456789abcdef.rlib`, `/target/release/build/libc-0123456789abcdef/out`.
+    `/target/release/deps/libbytes-0123456789abcdef.rlib`, `/target/release/build/libc-0123456789abcdef/out`,
+    `/target/release/build/libc/0123456789abcdef/out`.
     """
     for path in paths:
         for part in PurePosixPath(path).parts:
-            stem, dash, mark = part.partition(".")[0].rpartition("-")
-            if dash and stem and len(mark) == _HASH and set(mark) <= set("0123456789abcdef"):
-                yield mark
+            if found := _HASHED.fullmatch(part):
+                yield found["hash"] or found["stem"]

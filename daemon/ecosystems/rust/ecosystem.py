@@ -15,15 +15,15 @@ from cache.manifests.rust.workspace import MANIFEST, Workspace, read_workspace
 from cache.manifests.source import SourceFiles
 from daemon.builds import BuildRequest, Link
 from daemon.ecosystems.ecosystem import Plan, Project, Source, UnitsOf
-from daemon.ecosystems.rust.environment import TARGET, environment
+from daemon.ecosystems.rust.environment import environment
 from daemon.ecosystems.rust.fetching import RustFetching
 from daemon.ecosystems.rust.image_requests import image_requests, revision_variables
 from daemon.ecosystems.rust.keys import Host, exact_key, result_key, unit_key
+from daemon.ecosystems.rust.layouts import layout_named
 from daemon.ecosystems.rust.project import RustProject
 from daemon.ecosystems.rust.source import RustSource
 from daemon.toolchains.names import resolve
 from daemon.toolchains.toolchain import Toolchain
-from daemon.units.layout_v1 import LayoutV1
 from daemon.units.origins import origins
 
 
@@ -115,12 +115,12 @@ class RustEcosystem:
 
 def _units(unit: Key, rust: RustSource, toolchain: Toolchain) -> UnitsOf | None:
     """Where path packages were cooked for real, their units stood beside the others' (law 6)."""
-    lock = rust.workspace.lock
+    lock, facts = rust.workspace.lock, toolchain.facts
     found = origins(lock, rust.workspace.config) if lock is not None and not rust.private_to else ()
-    if not found:
+    layout = layout_named(facts.layout)
+    if not found or layout is None:
         return None
-    facts = toolchain.facts
-    return UnitsOf(key=unit.digest, origins=found, layout=LayoutV1(TARGET), artefact_time=facts.artefact_mtime)
+    return UnitsOf(key=unit.digest, origins=found, layout=layout.units, artefact_time=facts.artefact_mtime)
 
 
 def _selection(workspace: Workspace, settings: ProjectSettings, request: BuildRequest) -> Selection:

@@ -1,14 +1,12 @@
 """What the units of a compile read of the source tree, told by what cargo and the compiler left in `/target` (law 5).
 
-Three kinds of files tell it, in cargo's layout v1:
+Two kinds of files tell it; which ones they are is the layout's (`daemon.ecosystems.rust.marks`):
 
-- `deps/CRATE-HASH.d` and `build/PACKAGE-HASH/*.d`, the compiler's dep-info: every file that it opened. The hash leads
-  to the package, for the unit's other directory is `.fingerprint/PACKAGE-HASH`; several packages may have a crate of
-  one name, and a crate's root may lie in another package. What is relative stands below the workspace's root, where
-  cargo runs the compiler for packages of the tree.
-- `build/PACKAGE-HASH/output`, what a build script printed: its `rerun-if-changed` lines. What is relative stands below
-  the package's directory, and a directory means all that is in it. A script without such a line depends on its whole
-  package, which needs no entry here: a change in a package's own directory makes it dirty anyway.
+- The compiler's dep-info: every file that it opened. What is relative stands below the workspace's root, where cargo
+  runs the compiler for packages of the tree.
+- What a build script printed: its `rerun-if-changed` lines. What is relative stands below the package's directory, and
+  a directory means all that is in it. A script without such a line depends on its whole package, which needs no entry
+  here: a change in a package's own directory makes it dirty anyway.
 
 `# env-dep:` lines are cargo's business: it keeps the values in its own dep-info and compares them. The dep-info beside
 a final artefact (`release/app.d`) is left out: it is the sum of those above over all that the artefact is made of.
@@ -23,11 +21,8 @@ from typing import BinaryIO
 
 from cache.manifests.rust.layout import within
 from daemon.ecosystems.rust.environment import WORK
+from daemon.ecosystems.rust.marks import Marks, Tells, Told
 
-_UNIT = re.compile(
-    r"(?:.*/)?(?P<kind>\.fingerprint|build)/(?P<package>[^/]+)-(?P<hash>[0-9a-f]{16})(?:/(?P<file>[^/]*))?"
-)
-_DEP_INFO = re.compile(r"(?:.*/)?deps/[^/]+-(?P<hash>[0-9a-f]{16})\.d")
 _RERUN = re.compile(r"cargo::?rerun-if-changed=(?P<path>.*)")
 _MOST_LINKS = 40
 _LARGEST = 256 << 20
@@ -67,6 +62,7 @@ def unpacked(archive: BinaryIO) -> dict[str, str]:
 def read_inputs(
     left: Mapping[str, str],
     members: Mapping[str, str],
+    marks: Marks,
     *,
     workspace: str = "",
     links: Mapping[str, str] | None = None,
@@ -75,8 +71,9 @@ def read_inputs(
     """Each package's inputs within the tree.
 
     Args:
-        left: texts by file name below `/target`; directories of `.fingerprint` have empty ones.
+        left: texts by file name below `/target`; those of directories are empty.
         members: directories in the tree by package name.
+        marks: says what the files are.
         workspace: the directory of the workspace's root in the tree.
         links: targets of the symbolic links in the tree, by path.
         work: where the tree stands.
@@ -84,9 +81,9 @@ def read_inputs(
     Returns:
         An entry for every member. Another package has one if its build script names something in the tree.
     """
-    reading = _Reading(members, _Tree(links or {}, work), posixpath.join(work, workspace), left)
-    for name, text in left.items():
-        reading.read(name, text)
+    reading = _Reading(members, _Tree(links or {}, work), posixpath.join(work, workspace))
+    for name, told in marks.told(left).items():
+        reading.read(told, left[name])
     return reading.inputs()
 
 
@@ -141,24 +138,21 @@ class _Tree:
 class _Reading:
     """Collects the inputs of packages."""
 
-    def __init__(self, members: Mapping[str, str], tree: _Tree, base: str, left: Iterable[str]) -> None:
+    def __init__(self, members: Mapping[str, str], tree: _Tree, base: str) -> None:
         self._members = members
         self._tree = tree
         self._base = base
-        self._packages = _packages(left)
         self._files: dict[str, set[str]] = {name: set() for name in members}
         self._watched: dict[str, set[str]] = {name: set() for name in members}
 
-    def read(self, name: str, text: str) -> None:
-        unit = _UNIT.fullmatch(name)
-        if unit and unit["kind"] == "build" and unit["file"] == "output":
-            self._script(unit["package"], text)
-        elif unit and unit["kind"] == "build" and (unit["file"] or "").endswith(".d"):
-            self._dep_info([unit["package"]], text)
-        elif info := _DEP_INFO.fullmatch(name):
-            package = self._packages.get(info["hash"])
-            # A unit that has lost its mark could be any member's.
-            self._dep_info([package] if package else self._members, text)
+    def read(self, told: Told, text: str) -> None:
+        packages = [told.package] if told.package is not None else self._members
+        match told.by:
+            case Tells.COMPILER:
+                self._dep_info(packages, text)
+            case Tells.SCRIPT:
+                for package in packages:
+                    self._script(package, text)
 
     def inputs(self) -> dict[str, Inputs]:
         found: dict[str, Inputs] = {}
@@ -181,12 +175,6 @@ class _Reading:
                 watched.update(self._tree.opened(path))
             elif directory is not None:
                 watched.update(self._tree.opened(self._tree.absolute(directory, path)))
-
-
-def _packages(left: Iterable[str]) -> dict[str, str]:
-    """Package names by the hashes of their units."""
-    found = (unit for unit in map(_UNIT.fullmatch, (name.rstrip("/") for name in left)) if unit)
-    return {unit["hash"]: unit["package"] for unit in found if unit["kind"] == ".fingerprint"}
 
 
 def dep_info(text: str) -> Iterator[str]:

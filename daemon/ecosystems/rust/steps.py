@@ -17,7 +17,9 @@ LIVE = "/bloomery/live"
 REMOVED = "/bloomery/removed"
 """The paths below the sources that go before a compile in a workspace, each ended by a zero byte."""
 _STARTED = ".bloomery-started"
-_HASH = f"hash='{'[0-9a-f]' * 16}'"
+_HASHED = "(.*/|.*-)[0-9a-f]{16}|.*-[0-9a-f]{16}[.][^/]*"
+"""A path whose last part is a unit's hash, or a name that ends with one."""
+_CARGOS_OWN = (".cargo*-lock", ".rustc_info.json", "CACHEDIR.TAG")
 _BUILD = "cargo build --locked --offline --message-format=json-diagnostic-rendered-ansi"
 
 
@@ -57,27 +59,22 @@ def settle_script(artefact_time: int) -> str:
 
     Dependencies' sources keep their times: cargo takes what is in CARGO_HOME for immutable.
 
-    A unit's files carry its hash as the last 16 characters of their stem: `.fingerprint/NAME-HASH`, `build/NAME-HASH`,
-    `deps/libNAME-HASH.rlib` (cargo's layout v1).
+    What stays has a live unit's hash at the end of its name or of a directory's above it, as `build/NAME-HASH`,
+    `deps/libNAME-HASH.rlib` (cargo's layout v1), `build/NAME/HASH` (v2). That holds in every layout, also in one that
+    is not known: what stays may be less than it could be, and is never more.
     """
     prune = (
-        f'awk \'NR == FNR {{ live[$0] = 1; next }} {{ stem = $0; sub(/[.].*$/, "", stem);'
+        "awk 'NR == FNR { live[$0] = 1; next }"
+        ' { count = split($0, part, "/"); stem = part[count]; sub(/[.].*$/, "", stem);'
         f" if (!(substr(stem, length(stem) - 15) in live)) print }}' {LIVE} -"
     )
+    hashed = f"find {TARGET} -mindepth 1 -regextype posix-extended -regex '{_HASHED}' -prune"
+    own = " ".join(f"! -name '{name}'" for name in _CARGOS_OWN)
     return _script(
         [
             "set -eu",
-            f"find {TARGET} -maxdepth 3 -type d -name .fingerprint | while read -r marks; do",
-            '  home=$(dirname "$marks")',
-            "  for kind in .fingerprint build deps; do",
-            '    [ -d "$home/$kind" ] || continue',
-            '    cd "$home/$kind"',
-            f"    ls -A | {prune} | xargs -r -d '\\n' rm -rf --",
-            "  done",
-            '  rm -rf "$home/examples" "$home/incremental"',
-            '  mkdir -p "$home/examples" "$home/incremental"',
-            '  find "$home" -maxdepth 1 ! -type d ! -name .cargo-lock -delete',
-            "done",
+            f"{hashed} -print -o ! -type d {own} -print | {prune} | xargs -r -d '\\n' rm -rf --",
+            f"{hashed} -o -type d -print | sort -r | xargs -r -d '\\n' rmdir --ignore-fail-on-non-empty --",
             f"cd {WORK}",
             "find . -mindepth 1 -maxdepth 1 -exec rm -rf -- {} +",
             f"find {TARGET} -exec touch -h -d @{artefact_time} {{}} +",
@@ -96,15 +93,15 @@ def compile_script(
     binaries: Sequence[tuple[str, str]],
     environment: Mapping[str, str],
     *,
-    packages: Sequence[str],
     artefact_time: int,
     marks: Sequence[str] = (),
+    inputs: Sequence[str] = (),
 ) -> str:
     """Build the real sources, then part each binary from its symbols; say what the build wrote into the sources.
 
     `binaries` are names with the paths where cargo puts them; whether it really did is for the reader of its messages.
-    `packages` are those of the tree. What cargo left about their inputs is collected, and every artefact gets its
-    constant time, also where the sources do not compile.
+    The lines `marks` run before, `inputs` after cargo, and every artefact gets its constant time, also where the
+    sources do not compile.
     """
     lines = [
         "set -u",
@@ -115,9 +112,8 @@ def compile_script(
         f"cd {shlex.quote(_within_work(root))} || exit 70",
         f"{_BUILD} {shlex.join(arguments)}; code=$?",
         "(",
-        *inputs_lines(packages),
+        *inputs,
         *stamp_lines(artefact_time),
-        f"du -s -B1 {TARGET} > {KNOWN}/size",
         ") & left=$!",
         f"find {WORK} ! -type d -newermt @{SOURCE_TIME} -printf '{WRITTEN}%P\\n' >&2 &",
         "if [ $code -eq 0 ]; then",
@@ -137,66 +133,30 @@ def start_lines(target: str = TARGET) -> list[str]:
     return [f": > {_quoted(target, _STARTED)} || exit 70"]
 
 
-def mark_lines(packages: Sequence[str], dependents: Sequence[str] = (), target: str = TARGET) -> list[str]:
-    """Make packages dirty for cargo, by its layout v1: units that lost their dep-info, runs that lost their output.
-
-    Of `dependents` the build scripts stay as they are. Units of every profile and target are marked. What a marked unit
-    has read goes with it: one that is never compiled again (of an older version) must vouch for nothing. A script that
-    runs again finds its `OUT_DIR` empty, as in a clean build: many make nothing anew that they find there.
-    """
-    forgotten = 'rm -f "$home/deps/"*-"${unit##*-}.d" || exit 70'
-    wholly = [
-        'for unit in "$home/.fingerprint/$package"-$hash; do',
-        '  rm -f "$unit"/dep-* || exit 70',
-        f"  {forgotten}",
-        "done",
-        'for run in "$home/build/$package"-$hash; do',
-        '  rm -rf "$run/output" "$run/out" "$run"/*.d || exit 70',
-        "done",
-    ]
-    but_scripts = [
-        'for unit in "$home/.fingerprint/$package"-$hash; do',
-        '  for info in "$unit"/dep-*; do',
-        '    case "$info" in */dep-build-script-*) ;; *) rm -f "$info" || exit 70 ;; esac',
-        "  done",
-        f"  {forgotten}",
-        "done",
-    ]
-    return [_HASH, *_in_homes(target, packages, wholly), *_in_homes(target, dependents, but_scripts)]
-
-
-def inputs_lines(packages: Sequence[str], target: str = TARGET, work: str = WORK) -> list[str]:
+def inputs_lines(names: Sequence[str], target: str = TARGET, work: str = WORK) -> list[str]:
     """Leave what is known of a compile's inputs in `KNOWN`, before the artefacts get their time again.
 
-    `inputs.tar` has the packages' dep-info and their build scripts' output, by names below `target`, and directories
-    that tell units' packages; and the output of every other script that names a path of the tree. `paths` is all that
-    is in the tree (`daemon.ecosystems.rust.written`).
+    `inputs.tar` has the files that the lines `names` name (`daemon.ecosystems.rust.marks`), by names below `target`.
+    `paths` is all that is in the tree (`daemon.ecosystems.rust.written`).
     """
     out, started = shlex.quote(KNOWN.replace(TARGET, target, 1)), _quoted(target, _STARTED)
-    units = [
-        'for unit in "$home/.fingerprint/$package"-$hash; do',
-        '  for found in "$unit" "$home/deps/"*-"${unit##*-}.d"; do',
-        '    [ ! -e "$found" ] || printf "%s\\0" "$found"',
-        "  done",
-        "done",
-        'for found in "$home/build/$package"-$hash/output "$home/build/$package"-$hash/*.d; do',
-        '  [ ! -e "$found" ] || printf "%s\\0" "$found"',
-        "done",
-    ]
-    naming = shlex.quote(f"rerun-if-changed={work}/")
     touched = f"'(' -cnewer {started} -printf + -o -printf = ')'"
     return [
         f"mkdir -p {out} || exit 70",
         f"find {shlex.quote(work)} -mindepth 1 {touched} -printf '{LISTED}' > {out}/paths || exit 70",
-        _HASH,
         "(",
         f"cd {shlex.quote(target)} || exit 70",
-        *_in_homes(".", packages, units),
-        f"find . -mindepth 4 -maxdepth 5 -path '*/build/*/output' -exec grep -lZF {naming} '{{}}' + || :",
+        *names,
         f") > {out}/list || exit 70",
         f"tar -C {shlex.quote(target)} --create --null --no-recursion -T {out}/list -f {out}/inputs.tar || exit 70",
         f"rm -f {out}/list",
+        f"du -s -B1 {shlex.quote(target)} > {out}/size",
     ]
+
+
+def naming(work: str = WORK) -> str:
+    """What is in the output of a build script that watches something in the tree."""
+    return f"rerun-if-changed={work}/"
 
 
 def stamp_lines(artefact_time: int, target: str = TARGET) -> list[str]:
@@ -204,20 +164,6 @@ def stamp_lines(artefact_time: int, target: str = TARGET) -> list[str]:
     time, out = f"@{artefact_time}", _quoted(target, ".bloomery")
     newer = f"-path {out} -prune -o -newermt {time}"  # what is taken out is no artefact
     return [f"find {shlex.quote(target)} {newer} -exec touch -h -d {time} '{{}}' + || exit 70"]
-
-
-def _in_homes(target: str, packages: Sequence[str], lines: Sequence[str]) -> list[str]:
-    """Run lines for each package in each directory that has units: a profile's, below `target` or a target's triple."""
-    if not packages:
-        return []
-    return [
-        f"find {shlex.quote(target)} -mindepth 2 -maxdepth 3 -type d -name .fingerprint | while read -r marks; do",
-        "  home=${marks%/.fingerprint}",
-        f"  for package in {shlex.join(packages)}; do",
-        *(f"    {line}" for line in lines),
-        "  done",
-        "done || exit 70",
-    ]
 
 
 def _quoted(directory: str, name: str) -> str:

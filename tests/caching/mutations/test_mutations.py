@@ -13,9 +13,10 @@ import pytest
 from cache.manifests.rust.skeleton import skeleton
 from cache.manifests.rust.stub_versions import Masking
 from daemon.ecosystems.ecosystem import SOURCE_TIME
-from daemon.ecosystems.rust import compiling, cooking, ecosystem, fetching, steps
+from daemon.ecosystems.rust import cooking, ecosystem, fetching, steps
 from daemon.ecosystems.rust.compiling import RustCompiling
 from daemon.ecosystems.rust.keys import result_key, unit_key
+from daemon.ecosystems.rust.marks_v1 import MarksV1
 from daemon.ecosystems.rust.source import RustSource
 from daemon.pipeline import ground
 from tests.caching.mutations.witnesses import cycle, damage, going_on, mismatch
@@ -56,7 +57,7 @@ def the_sources_are_no_part_of_the_result(patch: Patch, shop: Workshop) -> None:
 
 
 def nothing_is_marked_and_nobody_asks(patch: Patch, shop: Workshop) -> None:
-    patch.setattr(compiling, "mark_lines", lambda *_given: ())
+    patch.setattr(MarksV1, "dirty", lambda *_given: [])
     patch.setattr(RustCompiling, "_refuse_fresh", lambda *_given: None)
 
 

@@ -15,6 +15,7 @@ from cache.reuse import Rung
 from daemon.ecosystems.rust import compiling, dirtiness, steps
 from daemon.ecosystems.rust.compiling import RustCompiling
 from daemon.ecosystems.rust.dirtiness import Dirt
+from daemon.ecosystems.rust.marks_v1 import MarksV1
 from daemon.pipeline.workspaces import Workspaces
 from tests.caching.mill import MILL, SAYS, Mill, members, modified, replaced
 from tests.caching.workshop import Workshop
@@ -58,7 +59,7 @@ async def tampered(mill: Mill, lineage: str) -> None:
 
 
 def marks_are_not_made(patch: Patch) -> None:
-    patch.setattr(compiling, "mark_lines", lambda *_: [])
+    patch.setattr(MarksV1, "dirty", lambda *_: [])
 
 
 def marks_are_not_made_and_nobody_asks(patch: Patch) -> None:

@@ -94,6 +94,7 @@ def test_settling_gives_artefacts_the_toolchains_own_time(blobs: BlobStore):
         (f"/target/release/build/libc-{A}/build-script-build", [A]),
         (f"/target/x86_64-unknown-linux-gnu/release/deps/libserde_derive-{A}.so", [A]),
         (f"/target/release/deps/libmy-own-name-{A}.rmeta", [A]),
+        (f"/target/release/build/bytes/{A}/out/libbytes-{B}.rlib", [A, B]),
         ("/target/release/app", []),
         ("/target/release/deps/libbytes-ABCDEF0123456789.rlib", []),
         (f"/target/release/deps/{A}.rlib", []),
