@@ -1,7 +1,10 @@
 """What was learned once and holds for good: what was fetched, locks that were made, what an image says of itself.
 
-Crate archives need no row: they are blobs named by the lock's checksum.
+What was fetched is on record for each lock as a whole, and for each package under the place that it was fetched to.
 """
+
+import json
+from collections.abc import Collection, Mapping
 
 from cache.database import Shelf
 from cache.digest import Digest
@@ -17,6 +20,18 @@ class Fetched(Shelf):
     async def record_fetched(self, key: Digest, listing: Digest) -> None:
         """Remember it."""
         await self._put("INSERT OR REPLACE INTO fetched VALUES (?, ?)", str(key), str(listing))
+
+    async def kept_packages(self, place: Digest, names: Collection[str]) -> Mapping[str, bytes]:
+        """JSON of what is kept of each of these packages, where something is."""
+        sql = "SELECT name, value FROM kept_packages WHERE place = ? AND name IN (SELECT value FROM json_each(?))"
+        values = [str(place), json.dumps(sorted(names))]
+        return dict(await self._database.read(lambda tables: tables.execute(sql, values).fetchall()))
+
+    async def keep_packages(self, place: Digest, packages: Mapping[str, bytes]) -> None:
+        """Keep these, in place of what was kept under their names."""
+        sql = "INSERT OR REPLACE INTO kept_packages VALUES (?, ?, ?)"
+        rows = [(str(place), name, value) for name, value in packages.items()]
+        await self._database.write(lambda tables: tables.conn.executemany(sql, rows))
 
     async def made_lock(self, key: Digest) -> Digest | None:
         """The lock that was made under this key."""

@@ -185,12 +185,21 @@ def _units(tables: Tables) -> None:
     tables.table("unit_givers").create_index(["scope", "giver"])
 
 
+def _kept_packages(tables: Tables) -> None:
+    # What a fetch brought, package by package: another lock that names the same need not fetch them.
+    tables.execute(
+        "CREATE TABLE kept_packages (place TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, "
+        "PRIMARY KEY (place, name)) STRICT, WITHOUT ROWID",
+    )
+
+
 STEPS: Steps = (
     ("0001_first", _first),
     ("0002_owners", _owners),
     ("0003_builds_by_scope", _builds_by_scope),
     ("0004_workspaces", _workspaces),
     ("0005_units", _units),
+    ("0008_kept_packages", _kept_packages),
 )
 
 

@@ -18,6 +18,7 @@ from cache.manifests.source import SourceFiles
 from cache.tree import SourceTree
 from cache.units import UnitOrigin
 from daemon.builds import BuildRequest, Diagnostic, ImageRequest, Link
+from daemon.ecosystems.kept import Fetched, Keeping
 from daemon.engine.engine import OutputStream
 from daemon.events import Progress
 from daemon.tarball import Member
@@ -87,26 +88,6 @@ class Plan:
     units: UnitsOf | None = None
     """None where nothing of its cook may be stored or put in."""
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchedFile:
-    """One file that the fetch step brought: where it goes in a sandbox, and its blob."""
-
-    path: str
-    digest: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
-    """All that cooking and compiling offline needs; kept as JSON under the project's fetch key."""
-
-    files: tuple[FetchedFile, ...] = ()
-    archives: tuple[str, ...] = ()
-    """Blobs that are tars, unpacked at `/`."""
-    lock: str | None = None
-    """The lock that was made because the source has none."""
 
 
 class StepReader(Protocol):
@@ -196,8 +177,8 @@ class Fetching(Protocol):
         """The lock, from the tar of what `lock_step` took."""
         ...
 
-    def step(self) -> FetchStep | None:
-        """The step that fetches all that is needed, or None where nothing is."""
+    def step(self, there: Fetched) -> FetchStep | None:
+        """The step that fetches all that is needed beside what is `there`, or None where nothing is."""
         ...
 
     def admit(self, path: str, archive: Path) -> Fetched:
@@ -279,6 +260,11 @@ class Project(Protocol):
     @property
     def fetching(self) -> Fetching:
         """Its side that needs the network."""
+        ...
+
+    @property
+    def keeping(self) -> Keeping:
+        """Its side that knows single packages again."""
         ...
 
     @property

@@ -20,7 +20,7 @@ from daemon.builds import StageName
 from daemon.ecosystems.ecosystem import Plan, Project
 from daemon.engine.engine import EngineImage, Images
 from daemon.engine.settled import to_the_end
-from daemon.errors import StillConnected
+from daemon.errors import FetchFailed, StillConnected
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.fetch import Provisions
 from daemon.pipeline.sandboxes import INSTANCE_LABEL
@@ -91,7 +91,7 @@ class CookStage:
             attempt.progress.note(f"The cook starts again in a sandbox of its own ({failure}).")
             return await self._cook(project, ingredients.elsewhere(), attempt, keep)
         except Failure as failure:
-            if not ingredients.units or failure.blame is not Blame.SOURCE:
+            if not ingredients.units or failure.blame is not Blame.SOURCE or isinstance(failure, FetchFailed):
                 raise
             # Either a dependency does not compile, or what was given spoils it: a cook without tells (law 9).
             attempt.progress.note(f"The cook over stored units failed ({failure}); cooking without them.")

@@ -1,32 +1,38 @@
 """The fetch stage: the only step with a network. It sees skeleton, lock, and a configuration that the daemon wrote.
 
-What it brings is kept by content, under the project's fetch key; where all of it is held, no step runs. After the step
-its sandbox is taken off the network, and the cook may go on in it: no code of a project or a dependency has run there
-by then, and what was unpacked need not be unpacked again.
+What it brings is kept by content, under the project's fetch key and package by package: where all of it is held, no
+step runs, and where some of it is, that is put in first and the rest is fetched. After the step its sandbox is taken
+off the network, and the cook may go on in it: no code of a project or a dependency has run there by then, and what was
+unpacked need not be unpacked again.
 """
 
 import asyncio
 import shlex
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from cache.blobs import BlobStore
 from cache.digest import Digest, DigestMismatch, NotADigest
+from cache.errors import Failure
 from daemon.builds import Reuse, StageName
-from daemon.ecosystems.ecosystem import Afterwards, Fetched, Fetching, FetchStep, Project, Step
+from daemon.ecosystems.ecosystem import Afterwards, Fetching, FetchStep, Project, Step
+from daemon.ecosystems.kept import Fetched, Gathered, KeptPackage, Wanted
 from daemon.engine.engine import Network, Sandboxes
-from daemon.errors import EngineRefused
+from daemon.errors import EngineRefused, FetchFailed
 from daemon.keyed_locks import KeyedLocks
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.spool import spooled
 
 CA_BUNDLE = "/tmp/ca.pem"  # noqa: S108 - the sandbox's own, in memory: nothing of it stays
 _END_OF_BUNDLE = "END OF BUNDLE"
+_kept_package = msgspec.json.Decoder(KeptPackage).decode
+T = TypeVar("T")
 
 
 class FetchIndex(Protocol):
@@ -37,6 +43,14 @@ class FetchIndex(Protocol):
         ...
 
     async def record_fetched(self, key: Digest, listing: Digest) -> None:
+        """Remember it."""
+        ...
+
+    async def kept_packages(self, place: Digest, names: Collection[str]) -> Mapping[str, bytes]:
+        """What is kept of single packages."""
+        ...
+
+    async def keep_packages(self, place: Digest, packages: Mapping[str, bytes]) -> None:
         """Remember it."""
         ...
 
@@ -59,11 +73,21 @@ class NetworkAccess:
     """Proxies, as `https_proxy` and the like."""
 
 
+class Origin(StrEnum):
+    """Where what is provided comes from."""
+
+    KEPT = "kept"
+    """Some of it, or all, from earlier fetches."""
+    FETCHED = "fetched"
+    """All from a fetch of this very lock, just now."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provisions:
     """What a cook has to work with."""
 
     fetched: Fetched
+    origin: Origin
     sandbox: str | None = None
     """Where all of it is already: off its network, and nothing has run there but the fetch step."""
 
@@ -113,23 +137,72 @@ class FetchStage:
             await self._index.record_made_lock(key, digest)
             return lock
 
+    async def supplied(self, project: Project, attempt: Attempt, work: Callable[[Provisions], Awaitable[T]]) -> T:
+        """Do `work` with all that has to be there; once more with all of it fetched anew, where that was not all."""
+        async with self._provisions(project, attempt, attempt.request.reuse) as provisions:
+            try:
+                return await work(provisions)
+            except FetchFailed as failure:
+                if provisions.origin is Origin.FETCHED:
+                    raise
+                attempt.progress.note(_does_not_do(failure))
+        async with self._provisions(project, attempt, Reuse.NOTHING) as provisions:
+            return await work(provisions)
+
     @asynccontextmanager
-    async def provisions(self, project: Project, attempt: Attempt) -> AsyncIterator[Provisions]:
+    async def _provisions(self, project: Project, attempt: Attempt, reuse: Reuse) -> AsyncIterator[Provisions]:
         """All that has to be there, as long as the block lasts: what is held, or what the step brings and is kept."""
         fetching = project.fetching
-        key = fetching.key()
         async with AsyncExitStack() as cooking:
-            async with self._one_at_a_time.hold(key):
-                held = await self.held(fetching) if attempt.request.reuse is Reuse.ALL else None
-                provisions = Provisions(fetched=held) if held is not None else Provisions(fetched=Fetched())
-                if held is None:
-                    step = fetching.step()
-                    if step is not None:
-                        async with attempt.progress.stage(StageName.FETCH):
-                            provisions = await self._run(project, step, attempt, cooking)
+            async with self._one_at_a_time.hold(fetching.key()):
+                held = await self.held(fetching) if reuse is Reuse.ALL else None
+                if held is not None:
+                    provisions = Provisions(fetched=held, origin=Origin.KEPT)
+                else:
+                    provisions = await self._new(project, attempt, reuse, cooking)
                     listing = await asyncio.to_thread(self._blobs.put, msgspec.json.encode(provisions.fetched))
-                    await self._index.record_fetched(key, listing)
+                    await self._index.record_fetched(fetching.key(), listing)
             yield provisions
+
+    async def _new(self, project: Project, attempt: Attempt, reuse: Reuse, cooking: AsyncExitStack) -> Provisions:
+        """What a lock that is not on record needs: put together, or fetched as far as it is missing."""
+        keeping = project.keeping
+        wanted = keeping.wanted()
+        kept = await self._kept(wanted) if reuse is Reuse.ALL else {}
+        gathered = await asyncio.to_thread(keeping.gathered, kept)
+        step = project.fetching.step(gathered.fetched)
+        if step is None or not gathered.missing:
+            return Provisions(fetched=gathered.fetched, origin=Origin.KEPT)
+        try:
+            async with attempt.progress.stage(StageName.FETCH):
+                provisions = await self._run(project, step, attempt, cooking)
+        except FetchFailed as failure:
+            if not gathered.kept:
+                raise
+            attempt.progress.note(_does_not_do(failure))
+            return await self._new(project, attempt, Reuse.NOTHING, cooking)
+        packages = await asyncio.to_thread(keeping.packages, provisions.fetched, kept)
+        await self._index.keep_packages(
+            wanted.place, {name: msgspec.json.encode(package) for name, package in packages.items()}
+        )
+        if not gathered.kept:
+            return provisions
+        attempt.progress.note(_fetched_words(gathered))
+        return replace(provisions, origin=Origin.KEPT)
+
+    async def _kept(self, wanted: Wanted) -> Mapping[str, KeptPackage]:
+        """What is kept of each package, where all of that is here."""
+        values = await self._index.kept_packages(wanted.place, wanted.names)
+        return await asyncio.to_thread(lambda: dict(self._whole_packages(values)))
+
+    def _whole_packages(self, values: Mapping[str, bytes]) -> Iterable[tuple[str, KeptPackage]]:
+        for name, value in values.items():
+            try:
+                package = _kept_package(value)
+            except msgspec.MsgspecError:
+                continue
+            if self._complete(package.fetched):
+                yield name, package
 
     async def held(self, fetching: Fetching) -> Fetched | None:
         """All that has to be there, if it is; a blob that is gone makes it None."""
@@ -168,7 +241,7 @@ class FetchStage:
             files=tuple(file for part in parts for file in part.files),
             archives=tuple(archive for part in parts for archive in part.archives),
         )
-        return Provisions(fetched=fetched, sandbox=sandbox if isolated else None)
+        return Provisions(fetched=fetched, origin=Origin.FETCHED, sandbox=sandbox if isolated else None)
 
     async def _isolated(self, sandbox: str, attempt: Attempt) -> bool:
         try:
@@ -209,12 +282,17 @@ class FetchStage:
 
     def _complete(self, fetched: Fetched) -> bool:
         try:
-            wanted = [Digest.parse(name) for name in _names(fetched)]
+            wanted = [Digest.parse(name) for name in fetched.blobs]
         except NotADigest:
             return False
         return not self._blobs.missing(wanted)
 
 
-def _names(fetched: Fetched) -> Iterable[str]:
-    yield from (file.digest for file in fetched.files)
-    yield from fetched.archives
+def _does_not_do(failure: Failure) -> str:
+    said, *_ = failure.detail.splitlines() or [""]
+    return f"What was kept of earlier fetches does not do ({said}); all of it is fetched."
+
+
+def _fetched_words(gathered: Gathered) -> str:
+    total = gathered.missing + gathered.kept
+    return f"Of {total} packages {gathered.kept} were here; {gathered.missing} had to be fetched."

@@ -18,7 +18,7 @@ from daemon.engine.settled import to_the_end
 from daemon.keyed_locks import KeyedLocks
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.cook import CookedLayer, CookStage, Ingredients, is_layer
-from daemon.pipeline.fetch import FetchStage
+from daemon.pipeline.fetch import FetchStage, Provisions
 from daemon.pipeline.plan import Reusable
 from daemon.units.background import Crop
 from daemon.units.cook import Cook
@@ -113,9 +113,11 @@ class Layers:
         async def keep(cooked: CookedLayer) -> None:
             await to_the_end(self._keep(project, attempt.request, cooked, time.monotonic() - started))
 
-        async with self._fetch.provisions(project, attempt) as provisions:
+        async def cook(provisions: Provisions) -> CookedLayer:
             ingredients = Ingredients(provisions=provisions, units=reusable.units)
-            cooked = await self._cook.cook(project, ingredients, attempt, keep)
+            return await self._cook.cook(project, ingredients, attempt, keep)
+
+        cooked = await self._fetch.supplied(project, attempt, cook)
         self._harvest_later(project, attempt, cooked)
         refusals = reusable.choice.refusals
         if reusable.units and not cooked.reused:

@@ -21,7 +21,8 @@ import pytest
 
 from cache.blobs import BlobStore
 from cache.digest import Digest
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Compiled, Fetched, Step, UntrustworthyLayer
+from daemon.ecosystems.ecosystem import SOURCE_TIME, Compiled, Step, UntrustworthyLayer
+from daemon.ecosystems.kept import Fetched
 from daemon.ecosystems.rust.messages import CargoReader
 from daemon.ecosystems.rust.project import RustProject
 from daemon.engine.engine import OutputStream

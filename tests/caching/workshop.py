@@ -20,7 +20,7 @@ from cache.store import Store
 from cache.workspaces import WorkspaceRecord
 from daemon.build_records import BuildRecords
 from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome, Reuse
-from daemon.config import BuildSettings, Config, ServerSettings, ToolchainSettings, WorkspaceSettings
+from daemon.config import BuildSettings, Config, NetworkConfig, ServerSettings, ToolchainSettings, WorkspaceSettings
 from daemon.engine.docker import DockerEngine
 from daemon.network import resolve_network
 from daemon.ownership import SharedSources
@@ -219,17 +219,20 @@ class Workshop:
 
 
 @asynccontextmanager
-async def workshop(state: Path, facts: tuple[str, bytes], images: set[str]) -> AsyncIterator[Workshop]:
+async def workshop(
+    state: Path, facts: tuple[str, bytes], images: set[str], network: NetworkConfig | None = None
+) -> AsyncIterator[Workshop]:
     """Put one together; `images` gets the ids of what it builds."""
     config = Config(
         server=ServerSettings(state_dir=str(state)),
+        network=network or NetworkConfig(),
         toolchains=ToolchainSettings(images={"stable": TOOLCHAIN}),
         builds=BuildSettings(attempts=1),  # type: ignore[arg-type]
         # More than all tests make, so that none is evicted in the middle of a test.
         workspaces=WorkspaceSettings(count=1000),  # type: ignore[arg-type]
     )
-    network = resolve_network(config.network, os.environ)
-    bundle = network.ca_bundle.read_bytes() if network.ca_bundle else b""
+    access = resolve_network(config.network, os.environ)
+    bundle = access.ca_bundle.read_bytes() if access.ca_bundle else b""
     async with AsyncExitStack() as opened:
         store = await Store.open(state)
         opened.push_async_callback(store.close)
@@ -237,7 +240,7 @@ async def workshop(state: Path, facts: tuple[str, bytes], images: set[str]) -> A
         clear_scratch(config)
         engine = await DockerEngine.connect(os.environ.get("DOCKER_HOST"))
         opened.push_async_callback(engine.close)
-        means = Means(config=config, network=network, ca_bundle=bundle, tokens={}, store=store, engine=engine)
+        means = Means(config=config, network=access, ca_bundle=bundle, tokens={}, store=store, engine=engine)
         daemon = compose(means)
         opened.push_async_callback(daemon.toolchains.close)
         opened.push_async_callback(daemon.events.close)

@@ -12,13 +12,19 @@ import re
 import tomllib
 from collections.abc import Mapping
 
+from cache.digest import Digest
 from daemon.ecosystems.ecosystem import SOURCE_TIME
+from daemon.ecosystems.rust.index_entries import checksums, entry_path
 from daemon.ecosystems.rust.steps import KNOWN, LIVE, OUT, REMOVED
 from tests.fakes.engine import Exit, Step
+from tests.fakes.index_entries import entry as index_entry
 from tests.fakes.rust_projects import BYTES_CRATE, REGISTRY, SIMPLE
 from tests.fakes.target_directories import library
 
-_HOME = "index.example-1949cf8c6b5b557f"
+HOME = "index.example-1949cf8c6b5b557f"
+_ARCHIVES = f"/cargo/registry/cache/{HOME}"
+_INDEX = f"/cargo/registry/index/{HOME}"
+_OFFLINE = "attempting to make an HTTP request, but --offline was specified"
 _DEPS = "/target/release/deps"
 STALE = "/target/release/stale"
 """In a layer: cargo finds its members fresh there, as it would if the layer had been damaged."""
@@ -30,6 +36,10 @@ class FakeCargo:
     def __init__(self, program: bytes) -> None:
         self.program = program
         self.crates = {"bytes-1.0.0": BYTES_CRATE}
+        self.elsewhere: set[str] = set()
+        """The crates that are for another platform."""
+        self.downloaded: list[str] = []
+        """Each archive that was asked of the registry."""
         self.lock = str(SIMPLE["Cargo.lock"])
         self.failures: dict[str, tuple[int, str]] = {}
         self.ran: list[str] = []
@@ -56,20 +66,46 @@ class FakeCargo:
             "clear": self._clear,
             "check": lambda _step: None,
         }
-        work[purpose](step)
-        return 0
+        return work[purpose](step) or 0
 
     def _lock(self, step: Step) -> None:
         step.write("/work/Cargo.lock", self.lock.encode())
 
     def _fetch(self, step: Step) -> None:
-        for name, content in self.crates.items():
-            step.write(f"/cargo/registry/cache/{_HOME}/{name}.crate", content)
-            step.write(f"/cargo/registry/index/{_HOME}/.cache/{name}", b"entry")
+        for name, content in self._locked(step).items():
+            package, _, version = name.rpartition("-")
+            archive, entry = f"{_ARCHIVES}/{name}.crate", f"{_INDEX}/{entry_path(package)}"
+            if archive not in step.files and name not in self.elsewhere:
+                self.downloaded.append(name)
+                step.write(archive, content)
+            if entry not in step.files or not checksums(step.read(entry), package, [version]):
+                step.write(entry, self._entry(package))
+            step.write(f"{_INDEX}/config.json", b'{"dl": "https://example.org"}')
 
-    def _cook(self, step: Step) -> None:
-        for name in self.crates:
-            step.read(f"/cargo/registry/cache/{_HOME}/{name}.crate")
+    def _entry(self, package: str) -> bytes:
+        """What the registry says of a crate now."""
+        found = {name.rpartition("-")[2]: text for name, text in self.crates.items() if name.startswith(f"{package}-")}
+        return index_entry(package, {version: Digest.of(text).hex for version, text in found.items()})
+
+    def _locked(self, step: Step) -> Mapping[str, bytes]:
+        """Of the crates that the registry has those that the step's lock names."""
+        (text,) = [step.read(path) for path in step.files if re.fullmatch(r"/work/(?:.*/)?Cargo\.lock", path)]
+        packages = tomllib.loads(text.decode())["package"]
+        names = [f"{package['name']}-{package['version']}" for package in packages if "source" in package]
+        return {name: self.crates[name] for name in names if name in self.crates}
+
+    def _cook(self, step: Step) -> int | None:
+        for name in self._locked(step):
+            package, _, version = name.rpartition("-")
+            entry = step.files.get(f"{_INDEX}/{entry_path(package)}")
+            if entry is None or not checksums(entry.content or b"", package, [version]):
+                step.complain(f"error: failed to select a version for the requirement `{package} = {version}`\n")
+                return 101
+            if name in self.elsewhere:
+                continue
+            if f"{_ARCHIVES}/{name}.crate" not in step.files:
+                step.complain(f"error: failed to download `{package} v{version}`\n\nCaused by:\n  {_OFFLINE}\n")
+                return 101
             fresh = all(f"/target/{path}" in step.files for path in _files(name))
             for path, content in _files(name).items() if not fresh else ():
                 step.write(f"/target/{path}", content)
@@ -77,6 +113,7 @@ class FakeCargo:
         package = _package(step)
         step.write(f"{_DEPS}/{package['name']}-{'0' * 16}", b"a stub")
         self._finish(step, package)
+        return None
 
     def _settle(self, step: Step) -> None:
         live = set(step.read(LIVE).decode().split())
@@ -93,7 +130,9 @@ class FakeCargo:
                 step.delete(f"/work/{path.removeprefix('./')}")
 
     def _compile(self, step: Step) -> None:
-        for name in self.crates:
+        for name in self._locked(step):
+            if name in self.elsewhere:
+                continue
             fresh = _unit(name) in step.files
             for path, content in _files(name).items() if not fresh else ():
                 step.write(f"/target/{path}", content)

@@ -24,11 +24,14 @@ class Crate:
     version: str = "1.0.0"
     dependencies: Sequence[str] = ()
     manifest: str = ""
+    windows: Sequence[str] = ()
+    """What it depends on there alone."""
 
     @property
     def archive(self) -> bytes:
         wanted = "".join(f'{name} = "1"\n' for name in self.dependencies)
-        manifest = crate(self.name, self.version, f"[dependencies]\n{wanted}{self.manifest}")
+        there = "".join(f"[target.'cfg(windows)'.dependencies]\n{name} = \"1\"\n" for name in self.windows)
+        manifest = crate(self.name, self.version, f"[dependencies]\n{wanted}{there}{self.manifest}")
         content = io.BytesIO()
         with (
             gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as stream,
@@ -47,7 +50,7 @@ class Crate:
     @property
     def locked(self) -> str:
         """Its part of a lock."""
-        return locked(self.name, self.version, *self.dependencies, checksum=self.checksum)
+        return locked(self.name, self.version, *self.dependencies, *self.windows, checksum=self.checksum)
 
     @property
     def index_entry(self) -> str:
@@ -63,10 +66,10 @@ class Crate:
                         "features": [],
                         "optional": False,
                         "default_features": True,
-                        "target": None,
+                        "target": "cfg(windows)" if name in self.windows else None,
                         "kind": "normal",
                     }
-                    for name in self.dependencies
+                    for name in (*self.dependencies, *self.windows)
                 ],
                 "cksum": self.checksum,
                 "features": features,

@@ -180,6 +180,16 @@ async def test_facts_are_kept_by_name(store: Store):
     assert await store.library("sha256:u", "/lib/libc.so.6") is None
 
 
+async def test_packages_are_kept_by_place_and_name(store: Store):
+    await store.keep_packages(A, {"itoa": b"1", "bytes": b"2"})
+    await store.keep_packages(A, {"itoa": b"3"})
+    await store.keep_packages(B, {"paste": b"4"})
+
+    assert await store.kept_packages(A, ["itoa", "bytes", "paste"]) == {"itoa": b"3", "bytes": b"2"}
+    assert await store.kept_packages(A, ["none"]) == {}
+    assert await store.kept_packages(B, ["itoa", "paste"]) == {"paste": b"4"}
+
+
 # --- tags
 
 

@@ -1,7 +1,7 @@
 """What a member takes from its workspace's root manifest: `[workspace.package]` and `[workspace.dependencies]`."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cache.manifests.rust.document import Table, described
 from cache.manifests.rust.layout import join
@@ -47,7 +47,7 @@ class Inheritance:
         for name in targets or ():
             target = targets.table(name) if targets else None
             if target:
-                yield from self._tables(target, directory)
+                yield from (replace(one, platform=name) for one in self._tables(target, directory))
 
     def _tables(self, holder: Table, directory: str) -> Iterator[Dependency]:
         for key, kind in DEPENDENCY_TABLES.items():

@@ -44,7 +44,8 @@ class Dependency:
     """One line of a dependency table, inheritance resolved.
 
     `name` is the key, `package` what it stands for; `directory` is a path dependency's, of the tree; others have None.
-    `leaves` is the path as written where it leads out of the tree.
+    `leaves` is the path as written where it leads out of the tree. `platform` is what `[target]` says of it, a triple
+    or `cfg(…)`; None: it is for every platform.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Dependency:
     optional: bool = False
     directory: str | None = None
     leaves: str | None = None
+    platform: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

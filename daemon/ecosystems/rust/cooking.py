@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Fetched, Plan, Step, StepReader
+from daemon.ecosystems.ecosystem import SOURCE_TIME, Plan, Step, StepReader
+from daemon.ecosystems.kept import Fetched
 from daemon.ecosystems.rust.members import configuration_member, fetched_members, skeleton_members
 from daemon.ecosystems.rust.messages import CargoReader
 from daemon.ecosystems.rust.source import RustSource

@@ -7,6 +7,7 @@ What comes out of the fetch sandbox is taken from three places of CARGO_HOME and
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from cache.blobs import BlobStore
@@ -16,9 +17,11 @@ from cache.manifests.rust.lock import Lockfile
 from cache.manifests.rust.skeleton import Skeleton
 from cache.manifests.rust.workspace import Workspace
 from cache.tree import SourceTree
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Afterwards, Fetched, FetchedFile, FetchStep, Step
+from daemon.ecosystems.ecosystem import SOURCE_TIME, Afterwards, FetchStep, Step
+from daemon.ecosystems.kept import Fetched, FetchedFile
 from daemon.ecosystems.rust.environment import BUILDER, CARGO_HOME
-from daemon.ecosystems.rust.members import configuration_member, skeleton_members
+from daemon.ecosystems.rust.kept_crates import KeptCrates
+from daemon.ecosystems.rust.members import configuration_member, fetched_members, skeleton_members
 from daemon.ecosystems.rust.steps import fetch_script, lock_script
 from daemon.errors import FetchFailed
 from daemon.pipeline.spool import copied, regular_files
@@ -84,16 +87,22 @@ class RustFetching:
             return content.read()
         raise FetchFailed("cargo made no lock")
 
-    def step(self) -> FetchStep | None:
-        """`cargo fetch`, unless the lock brings nothing in."""
+    @property
+    def keeping(self) -> KeptCrates:
+        """The lock's crates one by one, where the same cargo gets them from the same places for the same target."""
+        place = self._named("crates", [KeyPart("target", self._triple)])
+        return KeptCrates(workspace=self._workspace, blobs=self._blobs, place=place)
+
+    def step(self, there: Fetched) -> FetchStep | None:
+        """`cargo fetch`, unless the lock brings nothing in; it leaves alone what is there."""
         lock = self._lock()
         if lock is None or not lock.external():
             return None
         git = bool(lock.git_sources())
         return FetchStep(
             step=Step(
-                script=fetch_script(self._workspace.root, self._triple),
-                members=self._inputs(),
+                script=fetch_script(self._workspace.root, self._triple, len(there.archives)),
+                members=chain(self._inputs(), fetched_members(there, self._blobs)),
                 environment=self._environment,
             ),
             take=(_ARCHIVES, _INDEX, *([_GIT] if git else [])),

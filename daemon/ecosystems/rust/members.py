@@ -8,7 +8,8 @@ from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.manifests.rust.skeleton import Skeleton
 from cache.tree import EntryKind, SourceTree, TreeEntry
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Fetched
+from daemon.ecosystems.ecosystem import SOURCE_TIME
+from daemon.ecosystems.kept import Fetched
 from daemon.ecosystems.rust.environment import BUILDER
 from daemon.ecosystems.rust.steps import fetched_archive
 from daemon.tarball import Member

@@ -1,8 +1,10 @@
 """A planned cargo project, and its sides that fetch, cook and compile."""
 
 from daemon.ecosystems.ecosystem import Compiling, Cooking, Fetching, Plan, StepReader
+from daemon.ecosystems.kept import Keeping
 from daemon.ecosystems.rust.compiling import RustCompiling
 from daemon.ecosystems.rust.cooking import RustCooking
+from daemon.ecosystems.rust.fetching import RustFetching
 from daemon.ecosystems.rust.messages import CargoReader
 from daemon.ecosystems.rust.source import RustSource
 from daemon.events import Progress
@@ -11,7 +13,7 @@ from daemon.events import Progress
 class RustProject:
     """A `Project` over cargo."""
 
-    def __init__(self, plan: Plan, source: RustSource, fetching: Fetching) -> None:
+    def __init__(self, plan: Plan, source: RustSource, fetching: RustFetching) -> None:
         self._plan = plan
         self._source = source
         self._fetching = fetching
@@ -25,6 +27,11 @@ class RustProject:
     def fetching(self) -> Fetching:
         """Its side that needs the network."""
         return self._fetching
+
+    @property
+    def keeping(self) -> Keeping:
+        """Its crates one by one."""
+        return self._fetching.keeping
 
     @property
     def cooking(self) -> Cooking:

@@ -28,11 +28,12 @@ def lock_script(root: str) -> str:
     return _script(["set -eu", f"cd {shlex.quote(_within_work(root))}", "cargo generate-lockfile"])
 
 
-def fetch_script(root: str, triple: str) -> str:
-    """Get what the lock names for one target."""
+def fetch_script(root: str, triple: str, archives: int) -> str:
+    """Get what the lock names for one target, beside `archives` that were put there."""
     return _script(
         [
             "set -eu",
+            *_unpack_lines(archives),
             f"cd {shlex.quote(_within_work(root))}",
             f"cargo fetch --locked --target {shlex.quote(triple)}",
         ]
@@ -41,17 +42,21 @@ def fetch_script(root: str, triple: str) -> str:
 
 def cook_script(root: str, arguments: Sequence[str], archives: int) -> str:
     """Build the skeleton: dependencies, and stubs that are thrown away. `archives` were put beside CARGO_HOME."""
-    lines = ["set -eu"]
-    for number in range(archives):
-        archive = fetched_archive(number)
-        lines += [f"tar -C {CARGO_HOME} --no-same-owner -xf /{archive}", f"rm /{archive}"]
-    lines += [f"cd {shlex.quote(_within_work(root))}", f"exec {_BUILD} {shlex.join(arguments)}"]
-    return _script(lines)
+    build = [f"cd {shlex.quote(_within_work(root))}", f"exec {_BUILD} {shlex.join(arguments)}"]
+    return _script(["set -eu", *_unpack_lines(archives), *build])
 
 
 def fetched_archive(number: int) -> str:
-    """Where a fetched tar is put for the cook step: a place that the builder can remove it from."""
+    """Where a fetched tar is put for a step: a place that the builder can remove it from."""
     return f"{CARGO_HOME.lstrip('/')}/fetched-{number}.tar"
+
+
+def _unpack_lines(archives: int) -> list[str]:
+    lines: list[str] = []
+    for number in range(archives):
+        archive = fetched_archive(number)
+        lines += [f"tar -C {CARGO_HOME} --no-same-owner -xf /{archive}", f"rm /{archive}"]
+    return lines
 
 
 def settle_script(artefact_time: int) -> str:

@@ -11,6 +11,7 @@ import pytest
 from cache.blobs import BlobStore
 from cache.digest import Digest
 from daemon.ecosystems.ecosystem import SOURCE_TIME
+from daemon.ecosystems.kept import Fetched
 from daemon.errors import BadOutput, FetchFailed
 from tests.fakes.rust_projects import BYTES, BYTES_CRATE, REGISTRY, SIMPLE, crate, lock, locked, planned
 
@@ -144,7 +145,7 @@ def test_git_is_taken_only_where_the_lock_names_a_repository(blobs: BlobStore):
     repository = locked("x", "1.0.0", source="git+https://example.org/x#" + "1" * 40)
     files = {**SIMPLE, "Cargo.lock": lock(locked("app", "0.3.0", "bytes", source=""), BYTES, repository)}
 
-    plain, with_git = planned(blobs).fetching.step(), planned(blobs, files).fetching.step()
+    plain, with_git = planned(blobs).fetching.step(Fetched()), planned(blobs, files).fetching.step(Fetched())
 
     assert plain is not None
     assert with_git is not None
@@ -156,7 +157,7 @@ def test_what_the_lock_names_is_fetched_and_nothing_else(blobs: BlobStore):
     """Law 8."""
     files = {f"service/{path}": text for path, text in SIMPLE.items()}
 
-    step = planned(blobs, files, directory="service").fetching.step()
+    step = planned(blobs, files, directory="service").fetching.step(Fetched())
 
     assert step is not None
     assert "cd /work/service\ncargo fetch --locked --target x86_64-unknown-linux-gnu\n" in step.step.script
@@ -165,7 +166,7 @@ def test_what_the_lock_names_is_fetched_and_nothing_else(blobs: BlobStore):
 def test_a_project_without_dependencies_fetches_nothing(blobs: BlobStore):
     files = {**SIMPLE, "Cargo.toml": crate("app", "0.3.0"), "Cargo.lock": lock(locked("app", "0.3.0", source=""))}
 
-    assert planned(blobs, files).fetching.step() is None
+    assert planned(blobs, files).fetching.step(Fetched()) is None
 
 
 UNLOCKED = {path: text for path, text in SIMPLE.items() if path != "Cargo.lock"}

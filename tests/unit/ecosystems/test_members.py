@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import pytest
 
 from cache.blobs import BlobStore
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Fetched, FetchedFile
+from daemon.ecosystems.ecosystem import SOURCE_TIME
+from daemon.ecosystems.kept import Fetched, FetchedFile
 from daemon.ecosystems.rust.keys import Host
 from daemon.ecosystems.rust.members import fetched_members, source_members
 from daemon.ecosystems.rust.project import RustProject
@@ -46,7 +47,7 @@ def content(member: Member) -> bytes:
 
 def every_put(project: RustProject, fetched: Fetched) -> list[Member]:
     puts = [project.cooking.step(fetched), project.compiling.step(), project.fetching.lock_step().step]
-    step = project.fetching.step()
+    step = project.fetching.step(Fetched())
     return [member for put in (*puts, *([step.step] if step else [])) for member in put.members]
 
 
@@ -129,7 +130,7 @@ def test_the_step_with_the_network_gets_a_configuration_of_the_daemons_own(blobs
         ".cargo/config.toml": '[build]\nrustflags = ["-C", "debuginfo=1"]\n[registries.own]\nindex = "sparse+https://r/"\n',
     }
     host = Host(mirrors={"crates-io": "sparse+https://mirror.example.org/"}, cpu="x")
-    step = planned(blobs, files, host=host).fetching.step()
+    step = planned(blobs, files, host=host).fetching.step(Fetched())
 
     assert step is not None
     put = {member.path: member for member in step.step.members}

@@ -6,7 +6,8 @@ import pytest
 
 from cache.blobs import BlobStore
 from daemon.builds import ImageRequest, Link
-from daemon.ecosystems.ecosystem import Fetched, UntrustworthyLayer
+from daemon.ecosystems.ecosystem import UntrustworthyLayer
+from daemon.ecosystems.kept import Fetched
 from daemon.ecosystems.rust.cooking import unit_hashes
 from daemon.ecosystems.rust.messages import Artifact, CargoReader
 from daemon.ecosystems.rust.package_id import PackageId

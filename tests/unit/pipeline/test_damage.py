@@ -301,8 +301,9 @@ async def test_output_that_is_too_large_names_the_setting(shop: Workshop):
     await shop.assert_nothing_is_left()
 
 
+@pytest.mark.parametrize("packages", ["kept", "gone"])
 @pytest.mark.parametrize("how", ["lost", "changed", "nonsense"])
-async def test_a_list_of_what_was_fetched_that_is_damaged_makes_it_fetched_again(shop: Workshop, how: str):
+async def test_a_list_of_what_was_fetched_that_is_damaged_is_made_again(shop: Workshop, how: str, packages: str):
     await shop.build()
     del shop.engine.stored[await the_layer(shop)]
     project = await shop.plan.plan(await shop.plan.source(await shop.request()))
@@ -316,11 +317,13 @@ async def test_a_list_of_what_was_fetched_that_is_damaged_makes_it_fetched_again
         shop.store.blobs.remove(listing)
     else:
         shop.store.blobs.path(listing).write_bytes(b"{}")
+    if packages == "gone":
+        await shop.store._database.write(lambda tables: tables.execute("DELETE FROM kept_packages"))
     shop.ran()
 
     await shop.build(EDITED)
 
-    assert shop.ran() == ["fetch", "cook", "settle", "compile"]
+    assert shop.ran() == [*(["fetch"] if packages == "gone" else []), "cook", "settle", "compile"]
 
 
 async def test_a_made_lock_that_is_lost_is_made_again(shop: Workshop):
