@@ -56,6 +56,7 @@ from daemon.pipeline.cook import CookStage
 from daemon.pipeline.explain import Explainer
 from daemon.pipeline.fetch import FetchStage, NetworkAccess
 from daemon.pipeline.finish import FinishStage
+from daemon.pipeline.fork import Forks
 from daemon.pipeline.ground import Grounds
 from daemon.pipeline.layers import Layers
 from daemon.pipeline.pipeline import Pipeline
@@ -267,6 +268,7 @@ def _pipeline(
                 limit=config.limits.binary,
             ),
             workspaces=workspaces,
+            forks=Forks(workspaces=workspaces, known=store, engine=engine.sandboxes, images=engine.images),
             trees=store,
         ),
         finish=FinishStage(

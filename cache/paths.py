@@ -95,6 +95,11 @@ def admitted(entries: Iterable[TreeEntry], limits: ArchiveLimits) -> SourceTree:
     )
 
 
+def judge_links(entries: Iterable[TreeEntry]) -> None:
+    """Refuse a link that leads out of the tree, or round in circles; raises `UnsafeEntry`."""
+    _Links(list(entries)).judge()
+
+
 def _count(entries: list[TreeEntry], limits: ArchiveLimits) -> None:
     if (found := len(entries)) > limits.entries:
         raise too_large("entries", f"the tree has {found:,} entries", limits.entries, found)

@@ -12,7 +12,7 @@ class Rung(StrEnum):
     RESULT = "result"
     """The image itself."""
     WORKSPACE = "workspace"
-    """The lineage's last compile."""
+    """The lineage's last compile, or for its first build another lineage's."""
     LAYER = "layer"
     """The dependency layer with exactly this key."""
     UNITS = "units"
@@ -35,7 +35,7 @@ class WhyNot(StrEnum):
     NOT_STORED = "not_stored"
     """None of its dependencies was compiled before with the same toolchain, flags and environment."""
     BUSY = "busy"
-    """Another build of the lineage is using its workspace."""
+    """Another build is using the workspace."""
     ASKED_NOT_TO = "asked_not_to"
     """The request wanted a clean build."""
 
@@ -47,6 +47,8 @@ class Refusal:
     rung: Rung
     why: WhyNot
     differences: tuple[Difference, ...] = ()
+    parent: str | None = None
+    """The lineage whose workspace could have been forked; then the reason is against that."""
 
 
 class Standing(StrEnum):
@@ -67,6 +69,8 @@ class Candidate:
     standing: Standing
     wanted: Key
     nearest: Key | None = None
+    parent: str | None = None
+    """The lineage that the nearest entry is of, where it is another's and would be forked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +95,21 @@ def choose(candidates: tuple[Candidate, ...]) -> ReusePlan:
 
 
 def _refusal(candidate: Candidate) -> Refusal:
+    parent = candidate.parent
     match candidate.standing:
         case Standing.PRUNED:
-            return Refusal(candidate.rung, WhyNot.PRUNED)
+            return Refusal(candidate.rung, WhyNot.PRUNED, parent=parent)
         case Standing.DAMAGED:
-            return Refusal(candidate.rung, WhyNot.DAMAGED)
+            return Refusal(candidate.rung, WhyNot.DAMAGED, parent=parent)
         case Standing.BUSY:
-            return Refusal(candidate.rung, WhyNot.BUSY)
+            return Refusal(candidate.rung, WhyNot.BUSY, parent=parent)
         case _ if candidate.rung is Rung.UNITS:
             return Refusal(candidate.rung, WhyNot.NOT_STORED)
         case _ if candidate.nearest is None:
-            return Refusal(candidate.rung, WhyNot.FIRST_BUILD)
+            return Refusal(candidate.rung, WhyNot.FIRST_BUILD, parent=parent)
         case _:
-            return Refusal(candidate.rung, WhyNot.KEY_CHANGED, candidate.nearest.differences(candidate.wanted))
+            differences = candidate.nearest.differences(candidate.wanted)
+            return Refusal(candidate.rung, WhyNot.KEY_CHANGED, differences, parent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,3 +127,5 @@ class ReuseReport:
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()
     """What the user should know: settings ignored, a lock made for them, files the build wrote."""
+    forked_from: str | None = None
+    """The lineage whose workspace this lineage's first one is a copy of; the rung is then `workspace`."""

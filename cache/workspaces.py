@@ -64,6 +64,20 @@ class Workspaces(Shelf):
         sql = f"SELECT {_COLUMNS} FROM workspaces WHERE {_LINEAGE}"  # noqa: S608 - our own names
         return await self._database.read(lambda tables: _first(tables, sql, scope, project, lineage))
 
+    async def parent_workspace(
+        self, scope: str, project: str, lineage: str, key: Key, preferred: str
+    ) -> WorkspaceRecord | None:
+        """Another lineage's workspace, which stays: one with this exact key if there is any.
+
+        Of several the `preferred` lineage's, else the one that was used last.
+        """
+        sql = (
+            f"SELECT {_COLUMNS} FROM workspaces WHERE scope = ? AND project = ? AND lineage != ? "  # noqa: S608 - ours
+            "ORDER BY key = ? DESC, lineage = ? DESC, used_at DESC, rowid DESC LIMIT 1"
+        )
+        values = (scope, project, lineage, _encode(key), preferred)
+        return await self._database.read(lambda tables: _first(tables, sql, *values))
+
     async def record_workspace(self, workspace: WorkspaceRecord) -> None:
         """Keep a stopped container as its lineage's workspace, in place of one that is recorded."""
         row = {
@@ -86,7 +100,7 @@ class Workspaces(Shelf):
         return tuple(_record(row) for row in rows)
 
 
-def _first(tables: Tables, sql: str, *values: str) -> WorkspaceRecord | None:
+def _first(tables: Tables, sql: str, *values: str | bytes) -> WorkspaceRecord | None:
     # All are fetched: a statement that is still open would hold up the commit.
     rows = tables.execute(sql, values).fetchall()
     return _record(rows[0]) if rows else None

@@ -11,6 +11,8 @@ from cache.reuse import ReuseReport
 
 DEFAULT_SCOPE = "default"
 """The trust scope of whoever names none, where there are no tokens."""
+DEFAULT_LINEAGE = "main"
+"""The line of builds of whoever names none."""
 
 
 class BuildState(StrEnum):
@@ -35,6 +37,8 @@ class StageName(StrEnum):
     FETCH = "fetch"
     COOK = "cook"
     COMMIT = "commit"
+    FORK = "fork"
+    """Of another lineage's workspace, instead of the three before it."""
     COMPILE = "compile"
     ASSEMBLE = "assemble"
     CHECK = "check"
@@ -118,7 +122,9 @@ class BuildRequest:
     reuse: Reuse = Reuse.ALL
     project: str | None = None
     """Default: the workspace's name."""
-    lineage: str = "main"
+    lineage: str = DEFAULT_LINEAGE
+    parent: str | None = None
+    """The lineage whose workspace the first build of this one forks; None: `main`'s, else the one used last."""
     scope: str = DEFAULT_SCOPE
     revision: Revision = field(default_factory=Revision)
 

@@ -17,6 +17,14 @@ _WHY = {
     "busy": "another build of this lineage is using it",
     "asked_not_to": "the request asked for a clean build",
 }
+_OF_PARENT = {
+    "first_build": "has none",
+    "key_changed": "stands on something else",
+    "pruned": "has lost its own",
+    "damaged": "could not be used",
+    "busy": "is being built",
+}
+"""Why no other lineage's workspace was forked."""
 _FIRST_OF_LINEAGE = "this lineage has no earlier build"
 _OF_LINEAGE = frozenset({"result", "workspace"})
 """Rungs whose entries a lineage has for itself."""
@@ -43,6 +51,8 @@ def refusals(report: Json) -> list[str]:
 
 def _reason(refusal: Json) -> str:
     why = str(refusal["why"])
+    if parent := refusal.get("parent"):
+        return f"none for this lineage, and its parent `{parent}` {_OF_PARENT.get(why, why)}"
     if why == "first_build" and refusal["rung"] in _OF_LINEAGE:
         return _FIRST_OF_LINEAGE
     return _WHY.get(why, why)

@@ -129,6 +129,8 @@ def _reused(report: Json) -> str:
     reused: int = report.get("reused", 0)
     if rung == "units" and reused:
         return f"{reused:,} of {count(reused + len(report.get('compiled', ())), 'package')} were compiled before"
+    if parent := report.get("forked_from"):
+        return f"the last compile of `{parent}` was forked"
     return RUNGS.get(rung, rung)
 
 

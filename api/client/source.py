@@ -22,6 +22,8 @@ from cache.errors import Blame, Failure
 _PATIENCE_SECONDS = 1.0
 _REDRAW_SECONDS = 0.1
 _ABSENT = frozenset({"unknown_tree", "missing_blobs"})
+_NAMED = ("directory", "toolchain", "profile", "default_features", "link", "project", "lineage", "parent", "reuse")
+"""Options that the request has by the same name."""
 _ASKED = "asked"
 """What is remembered: the tree that a daemon was asked about last."""
 
@@ -63,6 +65,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--directory", default="", metavar="DIR", help="where Cargo.toml is within PATH")
     add("--project", metavar="NAME", help="whose build this is (default: the workspace's name)")
     add("--lineage", metavar="NAME", help="a line of builds of the project, such as a branch (default: main)")
+    add("--parent", metavar="NAME", help="the lineage that this one's first build goes on from (default: main)")
     add("--any-size", action="store_true", help="send PATH however large it is; the daemon may still refuse it")
     add("--check", metavar="COMMAND", help="run this in the image before it is published")
     add("--no-cache", action="store_const", const="nothing", dest="reuse", help="reuse nothing; the result is kept")
@@ -99,7 +102,7 @@ class Source:
         console.clear()
         tree = str(self._worktree.tree.digest)
         self.request: Json = {"tree": tree, "images": images_of(options.binaries, options.tags)}
-        for name in ("directory", "toolchain", "profile", "default_features", "link", "project", "lineage", "reuse"):
+        for name in _NAMED:
             if (value := getattr(options, name)) not in {None, ""}:
                 self.request[name] = value
         if options.features is not None:

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from cache.digest import Digest
 from cache.tree import EntryKind, TreeEntry
 from daemon.builds import (
+    DEFAULT_LINEAGE,
     Build,
     BuildRequest,
     BuildState,
@@ -37,6 +38,15 @@ Lineage = Annotated[
         max_length=255,
         pattern=_PRINTABLE,
         description="A line of builds of the project, such as a branch; each goes on where the last one stopped",
+    ),
+]
+Parent = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=_PRINTABLE,
+        description="The lineage that the first build of this one goes on from (default: `main`, else the last used)",
     ),
 ]
 Scope = Annotated[
@@ -131,7 +141,8 @@ class BuildBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ) = None
     reuse: Reuse = Reuse.ALL
     project: Name | None = None
-    lineage: Lineage = "main"
+    lineage: Lineage = DEFAULT_LINEAGE
+    parent: Parent | None = None
     scope: Scope | None = None
     revision: RevisionBody = RevisionBody()
 
@@ -150,6 +161,7 @@ class BuildBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             reuse=self.reuse,
             project=self.project,
             lineage=self.lineage,
+            parent=self.parent,
             scope=scope,
             revision=self.revision.value(),
         )
@@ -167,7 +179,8 @@ class BuildQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     link: Link | None = None
     directory: Directory = ""
     project: Name | None = None
-    lineage: Lineage = "main"
+    lineage: Lineage = DEFAULT_LINEAGE
+    parent: Parent | None = None
     scope: Scope | None = None
     reuse: Reuse = Reuse.ALL
     commit: Text = ""
@@ -188,6 +201,7 @@ class BuildQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             reuse=self.reuse,
             project=self.project,
             lineage=self.lineage,
+            parent=self.parent,
             scope=scope,
             revision=Revision(commit=self.commit, branch=self.branch, dirty=self.dirty),
         )

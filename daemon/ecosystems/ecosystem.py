@@ -198,6 +198,21 @@ class Recompile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """A compile over a copy of the artefacts of another lineage's workspace, in a new sandbox."""
+
+    again: Recompile
+    directory: str
+    """Where artefacts lie."""
+    left_out: tuple[str, ...]
+    """Paths there that belong to the other's last compile alone, each with all that is below it."""
+    time: int
+    """The constant mtime of artefacts."""
+    remade: frozenset[str]
+    """Packages from outside that the other may have compiled anew, because their build scripts read the sources."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
     """What is known of a sandbox in which a compile has run: the ecosystem's own ledger (JSON), and bytes on disk."""
 
@@ -219,6 +234,10 @@ class Compiling(Protocol):
 
     def again(self, before: SourceTree, ledger: bytes) -> Recompile | None:
         """The sources over those of the lineage's last compile; None where its ledger is not to be trusted."""
+        ...
+
+    def forked(self, before: SourceTree, ledger: bytes) -> Fork | None:
+        """The sources over a copy of what another lineage's last compile made; None where that is not to be trusted."""
         ...
 
     def compiled(self, reader: StepReader, again: Recompile | None = None) -> Compiled:

@@ -24,6 +24,8 @@ class Explanation:
     keys: dict[str, str]
     """The digests of the exact and the result key."""
     notes: tuple[str, ...] = ()
+    forked_from: str | None = None
+    """The lineage whose workspace would be copied."""
 
 
 class Explainer:
@@ -60,4 +62,5 @@ class Explainer:
             refusals=reusable.choice.refusals,
             keys={"exact": str(plan.exact.digest), "result": str(plan.result.digest)},
             notes=(*plan.notes, *notes),
+            forked_from=reusable.forked_from,
         )

@@ -17,9 +17,10 @@ from daemon.ecosystems.ecosystem import Plan, Project, Source, UntrustworthyLaye
 from daemon.errors import FetchFailed, ImageGone, SandboxGone
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.compile import CompileResult, CompileStage, Left
+from daemon.pipeline.fork import Forks
 from daemon.pipeline.layers import Layer, Layers
 from daemon.pipeline.plan import PlanStage, Reusable
-from daemon.pipeline.workspaces import Workspaces, lineage_of
+from daemon.pipeline.workspaces import Unforkable, Workspaces, lineage_of
 
 
 class Trees(Protocol):
@@ -53,6 +54,8 @@ class Compilation:
     seconds_saved: float
     refusals: tuple[Refusal, ...]
     cooked: tuple[str, ...] = ()
+    forked_from: str | None = None
+    """The lineage whose workspace it was a copy of."""
 
 
 class Grounds:
@@ -65,19 +68,24 @@ class Grounds:
         layers: Layers,
         compile: CompileStage,  # noqa: A002 - the stage's name
         workspaces: Workspaces,
+        forks: Forks,
         trees: Trees,
     ) -> None:
         self._plan = plan
         self._layers = layers
         self._compile = compile
         self._workspaces = workspaces
+        self._forks = forks
         self._trees = trees
 
     async def compile(self, planned: Planned, attempt: Attempt) -> Compilation:
         """Compile once, or again on lower ground."""
         if planned.reusable.choice.rung is not Rung.WORKSPACE:
             return await self._over_layer(planned, planned.reusable, attempt)
-        done = await self._in_workspace(planned, attempt)
+        parent = planned.reusable.forked_from
+        done = await (
+            self._in_workspace(planned, attempt) if parent is None else self._forked(planned, parent, attempt)
+        )
         if isinstance(done, Compilation):
             return done
         await attempt.sandboxes.removed()
@@ -115,6 +123,29 @@ class Grounds:
                 seconds_saved=max(0.0, workspace.seconds - (time.monotonic() - started)),
                 refusals=planned.reusable.against(Rung.RESULT),
             )
+
+    async def _forked(self, planned: Planned, parent: str, attempt: Attempt) -> Compilation | WhyNot:
+        started = time.monotonic()
+        try:
+            async with self._forks.forked(planned.project, parent, attempt) as fork:
+
+                async def keep(left: Left) -> None:
+                    await self._keep(fork.seconds, planned, left, attempt)
+
+                result = await self._compile.again(planned.project, fork.sandbox, fork.again, attempt, keep)
+        except Unforkable as error:
+            attempt.progress.note(f"The workspace of `{parent}` cannot be forked: {error}.")
+            return error.why
+        except (UntrustworthyWorkspace, UntrustworthyLayer, SandboxGone, FetchFailed) as error:
+            attempt.progress.note(f"The fork of `{parent}` cannot be used ({error}); it is discarded.")
+            return WhyNot.DAMAGED
+        return Compilation(
+            result=result,
+            rung=Rung.WORKSPACE,
+            seconds_saved=max(0.0, fork.seconds - (time.monotonic() - started)),
+            refusals=planned.reusable.against(Rung.RESULT),
+            forked_from=parent,
+        )
 
     async def _over_layer(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Compilation:
         for refusal in reusable.choice.refusals:

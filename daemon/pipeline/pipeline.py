@@ -156,6 +156,7 @@ class Pipeline:
                 compiled=tuple(dict.fromkeys((*compilation.cooked, *result.packages))),
                 refusals=compilation.refusals,
                 notes=(*plan.notes, *result.compiled.notes),
+                forked_from=compilation.forked_from,
             ),
             project=plan.project,
             ecosystem=plan.ecosystem,

@@ -8,6 +8,7 @@ from typing import Protocol
 from cache.blobs import BlobStore
 from cache.digest import Digest, NotADigest
 from cache.index import LayerRecord, ResultRecord
+from cache.keys import Key
 from cache.manifests.rust.errors import NoManifest
 from cache.manifests.source import TreeFiles
 from cache.reuse import Candidate, Refusal, ReusePlan, Rung, Standing, WhyNot, choose
@@ -20,7 +21,7 @@ from daemon.engine.engine import Images
 from daemon.errors import StoredFileDamaged, UnknownToolchain, UnknownTree
 from daemon.pipeline.cook import is_layer
 from daemon.pipeline.results import is_kept
-from daemon.pipeline.workspaces import Lineage, lineage_of
+from daemon.pipeline.workspaces import Lineage, Parent, lineage_of
 from daemon.toolchains.toolchain import Toolchain
 from daemon.units.selection import choose as choose_units
 
@@ -81,6 +82,10 @@ class KnownWorkspaces(Protocol):
         """Whether the lineage has one."""
         ...
 
+    async def parent_of(self, lineage: Lineage, named: str | None, key: Key) -> Parent | None:
+        """Whose a lineage that has none would fork."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reusable:
@@ -90,6 +95,8 @@ class Reusable:
     result: ResultRecord | None = None
     """Also one whose blobs are not all there; another rung was chosen then."""
     workspace: WorkspaceRecord | None = None
+    forked_from: str | None = None
+    """The lineage whose the workspace is, where it is another's."""
     layer: LayerRecord | None = None
     units: tuple[UnitRecord, ...] = ()
     """For a cook, each after those that it was compiled against."""
@@ -202,7 +209,8 @@ class PlanStage:
     async def below_workspace(self, plan: Plan, request: BuildRequest, before: Reusable, why: WhyNot) -> Reusable:
         """What fits below a workspace that could not be had or used."""
         below = await self._below_workspace(plan, request, ())
-        refused = (*before.against(Rung.RESULT), Refusal(Rung.WORKSPACE, why), *below.choice.refusals)
+        refusal = Refusal(Rung.WORKSPACE, why, parent=before.forked_from)
+        refused = (*before.against(Rung.RESULT), refusal, *below.choice.refusals)
         return replace(below, choice=ReusePlan(below.choice.rung, refused), result=before.result)
 
     async def below_layer(self, plan: Plan, request: BuildRequest, refused: tuple[Refusal, ...]) -> Reusable:
@@ -214,7 +222,8 @@ class PlanStage:
         return Reusable(choice=ReusePlan(choice.rung, (*refused, *choice.refusals)), units=units)
 
     async def _below(self, plan: Plan, request: BuildRequest, result: Candidate) -> Reusable:
-        standing, workspace = await self._workspaces.find(lineage_of(request, plan.project))
+        lineage = lineage_of(request, plan.project)
+        standing, workspace = await self._workspaces.find(lineage)
         nearest = workspace.key if workspace else None
         built_before = result.nearest is not None or result.standing is Standing.DAMAGED
         if standing is Standing.ABSENT and built_before:
@@ -224,6 +233,19 @@ class PlanStage:
         in_lineage = Candidate(rung=Rung.WORKSPACE, standing=standing, wanted=plan.exact, nearest=nearest)
         if standing is Standing.HELD:
             return Reusable(choice=choose((result, in_lineage)), workspace=workspace)
+        if nearest is None and standing is not Standing.BUSY:
+            parent = await self._workspaces.parent_of(lineage, request.parent, plan.exact)
+            if parent is not None and parent.standing is Standing.HELD:
+                held = replace(in_lineage, standing=Standing.HELD)
+                choice = choose((result, held))
+                return Reusable(choice=choice, workspace=parent.workspace, forked_from=parent.lineage)
+            if parent is not None and standing is Standing.ABSENT:
+                in_lineage = replace(
+                    in_lineage,
+                    standing=parent.standing,
+                    nearest=parent.workspace.key if parent.workspace else None,
+                    parent=parent.lineage,
+                )
         return await self._below_workspace(plan, request, (result, in_lineage))
 
     async def _below_workspace(self, plan: Plan, request: BuildRequest, above: tuple[Candidate, ...]) -> Reusable:

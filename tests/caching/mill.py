@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from cache.reuse import Rung
 from cache.workspaces import WorkspaceRecord
 from daemon.builds import ImageRequest
-from tests.caching.workshop import Built, Workshop, both
+from tests.caching.workshop import NOBODY, Built, Workshop, both
 from tests.fakes.rust_projects import Executable, Files, Link, crate, lock, locked
 
 PROJECT = "mill"
@@ -186,7 +186,7 @@ class Mill:
         await self.shop.forget_results()
         record = await self.shop.store.workspace(self.scope, PROJECT, lineage)
         if record is None or record.tree != await self.shop.tree(files):
-            built = await self.build(files, lineage=lineage)
+            built = await self.build(files, lineage=lineage, parent=NOBODY)
             assert built.rung is not Rung.RESULT
             await self.shop.forget_results()
 

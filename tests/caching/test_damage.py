@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from cache.reuse import Rung, WhyNot
-from tests.caching.workshop import Built, Workshop, both
+from tests.caching.workshop import NOBODY, Built, Workshop, both
 from tests.fakes.crates import Files, lock, manifest
 from tests.fakes.docker import docker, run
 
@@ -41,7 +41,7 @@ async def builds(shop: Workshop) -> Builds:
 async def rebuilt(shop: Workshop, builds: Builds, why: WhyNot, lineage: str) -> Built:
     """The edited tree, which must be cooked anew for this reason, and be right."""
     await shop.forget_results()
-    built = await shop.build(EDITED, lineage=lineage)
+    built = await shop.build(EDITED, lineage=lineage, parent=NOBODY)
     assert (built.rung, built.compiled) == (Rung.NONE, ALL)
     assert built.why_not(Rung.LAYER) is why
     assert built.digest == builds.oracle.digest != builds.cold.digest
@@ -64,7 +64,7 @@ async def test_laws_3_and_4_a_layer_in_which_the_project_is_compiled_already_is_
     """What a naive cache would hold: cargo calls its binary fresh, although the source has changed since."""
     layer = await shop.layer(builds.cold)
     await shop.forget_results()
-    compiled = await shop.build(SOURCES, lineage="compiled")
+    compiled = await shop.build(SOURCES, lineage="compiled", parent=NOBODY)
     await shop.replace_layer(layer, await shop.committed_compile(compiled, layer))
     await rebuilt(shop, builds, WhyNot.DAMAGED, "tampered")
 
@@ -84,7 +84,7 @@ async def test_an_image_whose_blobs_are_gone_is_built_again(shop: Workshop, buil
     docker("rmi", "--force", image.image_id)
     for blob in await shop.archive_blobs(image.digest):
         blob.unlink()
-    again = await shop.build(EDITED, lineage="without-blobs")
+    again = await shop.build(EDITED, lineage="without-blobs", parent=NOBODY)
     assert again.rung is Rung.LAYER
     assert again.digest == builds.oracle.digest
     assert run(image.image_id) == "after 1"

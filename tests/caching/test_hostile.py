@@ -4,7 +4,7 @@ import pytest
 
 from cache.reuse import Rung
 from daemon.builds import BuildState, StageName
-from tests.caching.workshop import Workshop, both
+from tests.caching.workshop import NOBODY, Workshop, both
 from tests.fakes.crates import Files, lock, manifest
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
@@ -47,7 +47,7 @@ async def test_law_6_what_a_build_script_writes_is_gone_with_its_build(shop: Wor
     spoiled = await shop.attempt(INNOCENT | {"build.rs": HOSTILE}, project="hostile")
     assert spoiled.build.state is BuildState.FAILED, "it could not spoil its own dependencies"
     assert StageName.COMPILE in {stage.stage for stage in spoiled.build.stages}
-    victim = await shop.build(VICTIM, lineage="victim")
+    victim = await shop.build(VICTIM, lineage="victim", parent=NOBODY)
     assert victim.rung is Rung.LAYER
     assert victim.digest == clean.digest != first.digest
     assert victim.compiled == {f"{NAME} 0.1.0"}

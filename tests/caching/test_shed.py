@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from cache.reuse import Rung, WhyNot
-from tests.caching.workshop import Built, Workshop, both
+from tests.caching.workshop import NOBODY, Built, Workshop, both
 from tests.fakes.crates import Files, lock, manifest
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
@@ -77,7 +77,7 @@ async def test_the_same_sources_again_are_the_same_image_and_nothing_is_compiled
 
 async def test_an_edited_source_is_compiled_over_the_layer(shop: Workshop, shed: Shed):
     await shop.forget_results()
-    edited = await shop.build(EDITED, lineage="edited")
+    edited = await shop.build(EDITED, lineage="edited", parent=NOBODY)
     assert (edited.rung, edited.compiled) == (Rung.LAYER, {OWN})
     assert edited.digest == shed.edited.digest != shed.cold.digest
     assert edited.prints() == "edited 1."
@@ -85,7 +85,7 @@ async def test_an_edited_source_is_compiled_over_the_layer(shop: Workshop, shed:
 
 async def test_reverted_sources_compiled_over_the_layer_are_the_cold_image_again(shop: Workshop, shed: Shed):
     await shop.forget_results()
-    reverted = await shop.build(SHED, lineage="reverted")
+    reverted = await shop.build(SHED, lineage="reverted", parent=NOBODY)
     assert (reverted.rung, reverted.compiled, reverted.digest) == (Rung.LAYER, {OWN}, shed.cold.digest)
 
 
@@ -124,13 +124,13 @@ async def test_law_7_another_scope_reuses_nothing(shop: Workshop, shed: Shed):
 async def test_what_a_manifest_says_of_its_own_package_stands_on_the_layer(
     shop: Workshop, shed: Shed, version: str, package: str
 ):
-    built = await shop.build(versioned(version, package), lineage=version)
+    built = await shop.build(versioned(version, package), lineage=version, parent=NOBODY)
     assert (built.rung, built.compiled) == (Rung.LAYER, {f"{NAME} {version}"})
     assert built.prints() == version
 
 
 async def test_law_3_a_real_package_with_a_stub_s_version_is_no_stub(shop: Workshop, shed: Shed):
-    built = await shop.build(versioned("0.0.0-bloomery.stub"), lineage="stub")
+    built = await shop.build(versioned("0.0.0-bloomery.stub"), lineage="stub", parent=NOBODY)
     assert built.rung is Rung.LAYER
     assert built.prints() == "0.0.0-bloomery.stub"
 
@@ -184,5 +184,5 @@ async def test_a_dependency_removed_again_stands_on_the_first_layer(
 ):
     """Lock A, B, A again: no dependency is compiled."""
     await shop.forget_results()
-    again = await shop.build(SHED, lineage="again")
+    again = await shop.build(SHED, lineage="again", parent=NOBODY)
     assert (again.rung, again.compiled, again.digest) == (Rung.LAYER, {OWN}, shed.cold.digest)

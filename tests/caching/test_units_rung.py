@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from cache.digest import Digest
 from cache.reuse import Rung, WhyNot
-from tests.caching.workshop import Built, Workshop, both, workshop
+from tests.caching.workshop import NOBODY, Built, Workshop, both, workshop
 from tests.conftest import Leftovers
 from tests.fakes.crates import Files, lock, manifest
 
@@ -107,7 +107,7 @@ async def over_units(shop: Workshop, files: Files, lineage: str, **request: obje
     """Built where only units can be of use: no workspace, no result and no layer is there."""
     await shop.forget_results()
     await shop.store._database.write(lambda tables: tables.execute("DELETE FROM layers"))
-    return await shop.build(files, lineage=lineage, **request)
+    return await shop.build(files, lineage=lineage, parent=NOBODY, **request)
 
 
 async def test_the_first_lock_finds_nothing_stored(grown: Grown):
@@ -135,7 +135,7 @@ async def test_back_to_the_first_lock_nothing_but_members_is_compiled(shop: Work
 
 
 async def test_a_crate_that_is_bumped_is_compiled_with_all_that_stands_on_it_and_nothing_else(shop: Workshop):
-    bumped, clean = await both(shop.build(BUMPED, lineage="bumped"), shop.clean(BUMPED))
+    bumped, clean = await both(shop.build(BUMPED, lineage="bumped", parent=NOBODY), shop.clean(BUMPED))
     assert (bumped.rung, bumped.compiled) == (Rung.UNITS, {BUMPED_IDENT, MACRO, QUOTE, OWN})
     assert bumped.report.reused == 1
     assert bumped.digest == clean.digest
@@ -144,14 +144,14 @@ async def test_a_crate_that_is_bumped_is_compiled_with_all_that_stands_on_it_and
 @pytest.mark.parametrize("files", [FLAGGED, OPTIMISED], ids=["other flags", "another profile"])
 async def test_what_was_compiled_otherwise_is_of_no_use(shop: Workshop, files: Files):
     """The negative control: were units taken for fresh whatever they were made with, this would tell."""
-    other, clean = await both(shop.build(files, lineage="other"), shop.clean(files))
+    other, clean = await both(shop.build(files, lineage="other", parent=NOBODY), shop.clean(files))
     assert (other.rung, other.why_not(Rung.UNITS)) == (Rung.NONE, WhyNot.NOT_STORED)
     assert other.compiled == {ITOA, OWN}
     assert other.digest == clean.digest
 
 
 async def test_law_7_another_scope_is_given_none(shop: Workshop):
-    stranger, known = await both(shop.build(SMALL, scope="stranger"), shop.build(SMALL, lineage="known"))
+    stranger, known = await both(shop.build(SMALL, scope="stranger"), shop.build(SMALL, lineage="known", parent=NOBODY))
     assert (known.rung, known.compiled) == (Rung.UNITS, {OWN})
     assert (stranger.rung, stranger.why_not(Rung.UNITS)) == (Rung.NONE, WhyNot.NOT_STORED)
     assert stranger.compiled == {ITOA, OWN}

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from cache.reuse import Rung
-from tests.caching.workshop import Built, Workshop, both
+from tests.caching.workshop import NOBODY, Built, Workshop, both
 from tests.fakes.crates import Files, manifest, printing
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
@@ -74,7 +74,7 @@ async def test_members_that_are_built_together_share_their_features_and_alone_do
 
 
 async def test_law_1_a_dependency_that_watches_a_file_of_the_system_stays_fresh(shop: Workshop, builds: Builds):
-    edited = await shop.build(EDITED, QUIET, LOUD, lineage="edited")
+    edited = await shop.build(EDITED, QUIET, LOUD, lineage="edited", parent=NOBODY)
     assert (edited.rung, edited.compiled) == (Rung.LAYER, {f"{QUIET} 0.1.0", f"{LOUD} 0.1.0"})
     assert edited.digests[QUIET] == builds.together.digests[QUIET]
     assert edited.prints(LOUD) == "edited"

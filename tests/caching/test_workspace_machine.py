@@ -160,8 +160,19 @@ class Lineages(RuleBasedStateMachine):
 
     @rule()
     def switch(self) -> None:
+        """The first time there is nothing to go on in but the other's."""
         self.lineage = "branch" if self.lineage == "main" else "main"
         self.build("switch")
+
+    @rule(changes=CHANGES)
+    def branch(self, changes: list[str | tuple[str, str]]) -> None:
+        """The lineage begins anew, somewhere else than the other one is."""
+        held = self.world.held(self.lineage)
+        if held is not None:
+            self.world.run(self.world.mill.shop.store.forget_workspace(held.sandbox))
+            docker("rm", "--force", held.sandbox)
+        self.trees[self.lineage] = changed(self.trees[self.lineage], changes)
+        self.build(f"branch {changes}")
 
     @rule(changes=CHANGES)
     def fail(self, changes: list[str | tuple[str, str]]) -> None:
@@ -178,7 +189,7 @@ class Lineages(RuleBasedStateMachine):
         held = self.world.held(self.lineage)
         if held is not None:
             docker("rm", "--force", held.sandbox)
-        self.build("lose", expected=Rung.LAYER)
+        self.build("lose", expected=Rung.LAYER if held else None)
 
     def build(self, step: str, expected: Rung | None = None) -> None:
         self.world.history.append(f"{self.lineage}: {step}")
@@ -186,8 +197,11 @@ class Lineages(RuleBasedStateMachine):
         mill, run = self.world.mill, self.world.run
         run(mill.shop.forget_results())
         held = self.world.held(self.lineage)
+        (other,) = self.trees.keys() - {self.lineage}
+        parent = other if self.world.held(other) and not held else None
         built, clean = run(both(mill.build(files, lineage=self.lineage), mill.oracle(files)))
-        assert built.rung is (expected or (Rung.WORKSPACE if held else Rung.LAYER)), self.world.history
+        assert built.rung is (expected or (Rung.WORKSPACE if held or parent else Rung.LAYER)), self.world.history
+        assert built.report.forked_from == parent, self.world.history
         assert built.digest == clean.digest, self.world.history
         if step == "touch":
             run(mill.shop.forget_results())

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from cache.reuse import Rung
 from daemon.builds import BuildState
-from tests.caching.workshop import Built, Workshop, both
+from tests.caching.workshop import NOBODY, Built, Workshop, both
 from tests.fakes.crates import Files, lock, manifest
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
@@ -171,7 +171,9 @@ async def yard(shop: Workshop) -> Yard:
     before, after = await both(
         shop.build(YARD, *BINARIES, project="yard"), shop.clean(everything, *BINARIES, project="yard")
     )
-    return Yard(before, after, await shop.build(everything, *BINARIES, project="yard", lineage="modified"))
+    return Yard(
+        before, after, await shop.build(everything, *BINARIES, project="yard", lineage="modified", parent=NOBODY)
+    )
 
 
 async def test_a_cold_build_compiles_everything_and_every_image_runs(yard: Yard):
@@ -196,7 +198,7 @@ async def test_law_5_a_modification_reaches_its_image(yard: Yard, scenario: str)
 
 async def test_law_5_a_modification_reaches_no_other_image(shop: Workshop, yard: Yard):
     one = MODIFICATIONS["a path dependency is edited"]
-    built = await shop.build(modified(YARD, one), *BINARIES, project="yard", lineage="one")
+    built = await shop.build(modified(YARD, one), *BINARIES, project="yard", lineage="one", parent=NOBODY)
     assert built.rung is Rung.LAYER
     assert built.digests == yard.before.digests | {one.binary: yard.after.digests[one.binary]}
 
@@ -205,7 +207,7 @@ async def test_law_3_a_renamed_binary_is_the_new_one(shop: Workshop, yard: Yard)
     files = dict(YARD)
     files["plain/src/bin/renamed.rs"] = files.pop("plain/src/bin/edited.rs").replace("format(1)", "format(3)")
     binaries = tuple("renamed" if name == "edited" else name for name in BINARIES)
-    built = await shop.build(files, *binaries, project="yard", lineage="renamed")
+    built = await shop.build(files, *binaries, project="yard", lineage="renamed", parent=NOBODY)
     assert built.rung is Rung.LAYER
     assert built.prints("renamed") == "3"
     kept = {name: digest for name, digest in built.digests.items() if name != "renamed"}
@@ -222,5 +224,5 @@ async def test_law_3_a_deleted_binary_is_gone(shop: Workshop, yard: Yard):
 
 async def test_all_of_it_reverted_and_compiled_again_are_the_cold_images(shop: Workshop, yard: Yard):
     await shop.forget_results()
-    again = await shop.build(YARD, *BINARIES, project="yard", lineage="again")
+    again = await shop.build(YARD, *BINARIES, project="yard", lineage="again", parent=NOBODY)
     assert (again.rung, again.digests) == (Rung.LAYER, yard.before.digests)

@@ -33,6 +33,9 @@ from tests.fakes.crates import CHECKSUMS, archive
 from tests.fakes.docker import docker, run
 from tests.fakes.rust_projects import Files, tree_of
 
+NOBODY = "nobody"
+"""A lineage that has no workspace: what is to be forked from it stands on the layer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Built:

@@ -110,7 +110,7 @@ def test_the_lock_that_was_made_is_offered_and_stands_for_the_same_layer(service
     made = service.ask("GET", f"{first.path}/lockfile").text
     assert 'name = "itoa"' in made
     assert any("Cargo.lock" in note for note in first.record["outcome"]["reuse"]["notes"])
-    locked = service.build(SOURCES | {"Cargo.lock": made}, lineage="locked")
+    locked = service.build(SOURCES | {"Cargo.lock": made}, lineage="locked", parent="nobody")
     assert locked["outcome"]["reuse"]["rung"] == "layer"
     assert locked["outcome"]["lockfile"] is None
     assert locked["outcome"]["images"][0]["digest"] == first.image["digest"]
@@ -133,8 +133,9 @@ def test_explain_says_before_what_the_report_says_after(
     service: Service, first: First, lineage: str, rung: str, differences: list[str]
 ):
     tree = service.tree(SOURCES | {"src/main.rs": printing(f"explained {lineage}")})
-    before = service.ask("POST", "/v1/explain", {"tree": tree, "lineage": lineage}).json
-    after = service.build_json(tree, lineage=lineage, images=[{"tags": [TAG]}])["outcome"]["reuse"]
+    asked = {"lineage": lineage, "parent": "nobody"}
+    before = service.ask("POST", "/v1/explain", {"tree": tree, **asked}).json
+    after = service.build_json(tree, **asked, images=[{"tags": [TAG]}])["outcome"]["reuse"]
     assert (before["rung"], before["refusals"]) == (after["rung"], after["refusals"])
     assert before["rung"] == rung
     assert [one["label"] for one in before["refusals"][0]["differences"]] == differences

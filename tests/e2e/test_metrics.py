@@ -34,7 +34,9 @@ def measured(service: Service) -> tuple[Mapping[str, float], Mapping[str, float]
     before = service.metrics()
     fixed, edited = (SOURCES | {"src/main.rs": printing(word)} for word in ("fixed", "edited"))
     builds = ((SOURCES, "main"), (fixed, "fix"), (edited, "main"), (edited, "main"))
-    rungs = [service.build(files, lineage=lineage)["outcome"]["reuse"]["rung"] for files, lineage in builds]
+    rungs = [
+        service.build(files, lineage=lineage, parent="nobody")["outcome"]["reuse"]["rung"] for files, lineage in builds
+    ]
     assert rungs == ["none", "layer", "workspace", "result"]
     service.ended(service.accept(SOURCES | {"src/main.rs": "no rust\n"})["id"])
     return before, service.metrics()

@@ -59,7 +59,7 @@ def test_without_a_word_on_which_binary_the_answer_lists_them(service: Service, 
 
 def test_what_is_named_is_included_and_nothing_else(service: Service, pair: Json):
     included = settings('[build]\nbinary = "reads"\n[image]\ninclude = ["templates/"]\n')
-    record = service.build(included, lineage="included")
+    record = service.build(included, lineage="included", parent="nobody")
     assert record["outcome"]["reuse"]["rung"] == "layer"
     (image,) = record["outcome"]["images"]
     assert run(image["image_id"]) == "from a template"
@@ -94,7 +94,9 @@ def test_a_static_image_holds_one_file(service: Service):
 @pytest.mark.parametrize("file", ["rust-toolchain", "rust-toolchain.toml"])
 def test_the_source_picks_its_toolchain(service: Service, pair: Json, file: str):
     text = "nightly\n" if file == "rust-toolchain" else '[toolchain]\nchannel = "nightly"\ncomponents = ["clippy"]\n'
-    record = service.build(settings('[build]\nbinaries = ["one", "reads"]\n') | {file: text}, lineage=file)
+    record = service.build(
+        settings('[build]\nbinaries = ["one", "reads"]\n') | {file: text}, lineage=file, parent="nobody"
+    )
     assert record["outcome"]["toolchain"] == "nightly"
     assert record["outcome"]["reuse"]["rung"] == "layer", "it is the same image under another name"
 

@@ -105,7 +105,7 @@ def test_sources_that_do_not_compile_leave_it_to_the_build_that_mends_them(alone
 
 def test_sources_of_a_new_lineage_that_do_not_compile_leave_nothing(alone: Service, workspace: str):
     broken = saying("") | {"src/main.rs": 'fn main() { let x: u8 = "more text"; }\n'}
-    ended = alone.ended(alone.accept(broken, lineage="broken")["id"])
+    ended = alone.ended(alone.accept(broken, lineage="broken", parent="nobody")["id"])
     assert (ended["state"], ended["failure"]["kind"]) == ("failed", "compile_failed")
     assert alone.containers() == [workspace]
 
@@ -137,7 +137,7 @@ def test_what_is_beyond_the_bounds_goes(alone: Service, workspace: str):
     settings = alone.config.read_text()
     alone.config.write_text(f"{settings}[workspaces]\ncount = 1\n")
     alone.start()
-    assert rung(alone.build(saying("elsewhere"), lineage="elsewhere", tag=TAG)) == "layer"
+    assert rung(alone.build(saying("elsewhere"), lineage="elsewhere", tag=TAG)) == "workspace"
     assert len(alone.containers()) == 1
     assert alone.containers() == alone.workspaces()
     alone.stop()

@@ -138,6 +138,7 @@ class FakeCargo:
                 step.write(f"/target/{path}", content)
             _tell_unit(step, name, fresh=fresh)
         package = _package(step)
+        fresh = _may_be_fresh(step, package)
         sources = hashlib.sha256()
         for path in sorted(path for path in step.files if path.startswith("/work/")):
             sources.update(path.encode() + (step.files[path].content or b""))
@@ -147,7 +148,7 @@ class FakeCargo:
             step.write(f"{OUT}/{binary}", program, 0o755)
             step.write(f"{OUT}/{binary}.debug", b"symbols of " + program[-64:])
         _leave(step)
-        self._finish(step, package, fresh=_may_be_fresh(step, str(package["name"])))
+        self._finish(step, package, fresh=fresh)
 
     def _finish(self, step: Step, package: Mapping[str, object], *, fresh: bool = False) -> None:
         identity = f"path+file:///work#{package['name']}@{package['version']}"
@@ -168,11 +169,12 @@ def purpose_of(step: Step) -> str:
     return steps[steps.index(begun_as) + step.run - 1]
 
 
-def _may_be_fresh(step: Step, package: str) -> bool:
-    """Whether this container has compiled the package before, and the step does not mark it."""
+def _may_be_fresh(step: Step, package: Mapping[str, object]) -> bool:
+    """Whether what an earlier compile made of the package is here, and the step does not mark it."""
+    made = all(f"/target/release/{binary}" in step.files for binary in package["binaries"])
     before_cargo, _, _ = step.read("/bloomery/step").decode().partition("\ncargo build")
     marked = re.findall(r"for package in (.*); do", before_cargo)
-    return step.run > 1 and not any(package in names.split() for names in marked)
+    return made and not any(package["name"] in names.split() for names in marked)
 
 
 def _leave(step: Step) -> None:

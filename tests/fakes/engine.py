@@ -541,10 +541,19 @@ def _unpack(data: bytes, files: Files) -> None:
                     _place(files, info.name, Member(path="", target=info.linkname, **shape))
                 elif info.isdir():
                     _place(files, info.name, Member(path="", **shape))
+                elif info.islnk():
+                    _place(files, info.name, _linked(files, info.linkname))
                 else:
                     raise EngineRefused(f"The fake engine takes no {info.name} of type {info.type!r}")
     except tarfile.TarError as error:
         raise EngineRefused(f"This is no tar: {error}") from error
+
+
+def _linked(files: Files, name: str) -> Member:
+    first = files.get(posixpath.normpath(f"/{name.lstrip('/')}"))
+    if first is None or first.content is None:
+        raise EngineRefused(f"link {name}: no such file")
+    return first
 
 
 def _content(members: Files, name: str) -> bytes:

@@ -27,6 +27,7 @@ from daemon.pipeline.cook import CookStage
 from daemon.pipeline.explain import Explainer, Explanation
 from daemon.pipeline.fetch import FetchStage, NetworkAccess
 from daemon.pipeline.finish import FinishStage
+from daemon.pipeline.fork import Forks
 from daemon.pipeline.ground import Grounds
 from daemon.pipeline.layers import Layers
 from daemon.pipeline.pipeline import Pipeline
@@ -190,6 +191,7 @@ class Workshop:
                     engine=sandboxes, blobs=blobs, reader=self._reader, scratch=self.scratch, limit=64 << 20
                 ),
                 workspaces=self.workspaces,
+                forks=Forks(workspaces=self.workspaces, known=records, engine=sandboxes, images=images),
                 trees=records,
             ),
             finish=self.finish,

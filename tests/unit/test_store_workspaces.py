@@ -174,3 +174,36 @@ async def test_a_database_from_before_workspaces_gains_them_and_keeps_what_it_ha
     assert store.instance == "kept"
     assert await store.workspace(*LINEAGE) == WORKSPACE
     await store.close()
+
+
+OTHER_KEY = Key(KeyKind.EXACT, (KeyPart("lock", "2"), KeyPart("profile", "release")))
+
+
+@pytest.mark.parametrize(
+    ("held", "chosen"),
+    [
+        ([("main", WORKSPACE.key, 1.0), ("late", WORKSPACE.key, 2.0)], "main"),
+        ([("early", WORKSPACE.key, 1.0), ("late", WORKSPACE.key, 2.0)], "late"),
+        ([("main", OTHER_KEY, 3.0), ("early", WORKSPACE.key, 1.0)], "early"),
+        ([("main", OTHER_KEY, 1.0), ("late", OTHER_KEY, 2.0)], "main"),
+        ([("new", WORKSPACE.key, 1.0)], None),
+        ([], None),
+    ],
+    ids=["main", "the last", "the key before the name", "none has the key", "only its own", "none"],
+)
+async def test_a_lineage_without_one_is_told_whose_it_would_fork(
+    store: Store, held: list[tuple[str, Key, float]], chosen: str | None
+):
+    for lineage, key, used_at in held:
+        await store.record_workspace(other(lineage, key=key, used_at=used_at))
+
+    found = await store.parent_workspace("default", "shop", "new", WORKSPACE.key, "main")
+
+    assert (found.lineage if found else None) == chosen
+
+
+@pytest.mark.parametrize("strange", [{"scope": "another"}, {"project": "another"}])
+async def test_what_another_scope_or_project_has_is_nobodys_parent(store: Store, strange: dict[str, str]):
+    await store.record_workspace(replace(WORKSPACE, **strange))
+
+    assert await store.parent_workspace("default", "shop", "new", WORKSPACE.key, "main") is None

@@ -7,10 +7,12 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from cache.digest import Digest
+from cache.manifests.rust.lock import Lockfile
 from cache.tree import SourceTree
 from daemon.ecosystems.ecosystem import (
     SOURCE_TIME,
     Compiled,
+    Fork,
     Plan,
     Recompile,
     Remembered,
@@ -20,14 +22,14 @@ from daemon.ecosystems.ecosystem import (
     UntrustworthyWorkspace,
 )
 from daemon.ecosystems.rust.dependents import edges
-from daemon.ecosystems.rust.dirtiness import Ledger, dirty, read_ledger, write_ledger
+from daemon.ecosystems.rust.dirtiness import Dirt, Ledger, dirty, read_ledger, write_ledger
 from daemon.ecosystems.rust.environment import TARGET
 from daemon.ecosystems.rust.inputs import UnreadableInputs, read_inputs, unpacked
 from daemon.ecosystems.rust.layouts import layout_named
 from daemon.ecosystems.rust.members import configuration_member, is_put, lock_entry, source_member, source_members
 from daemon.ecosystems.rust.messages import Artifact, CargoReader
 from daemon.ecosystems.rust.source import RustSource
-from daemon.ecosystems.rust.steps import KNOWN, OUT, REMOVED, clear_script, compile_script, inputs_lines, naming
+from daemon.ecosystems.rust.steps import KNOWN, OUT, OWN, REMOVED, clear_script, compile_script, inputs_lines, naming
 from daemon.ecosystems.rust.written import UnreadableListing, links, read_listing, written
 from daemon.pipeline.spool import regular_files
 from daemon.tarball import Member
@@ -61,14 +63,7 @@ class RustCompiling:
         source, known = self._source, read_ledger(ledger)
         if self._layout is None or known is None or source.workspace.lock is None:
             return None
-        dirt = dirty(
-            self._put(before),
-            self._put(source.tree),
-            known,
-            self._directories(),
-            environment=self._environment(),
-            edges=edges(source.workspace.packages, source.workspace.lock),
-        )
+        dirt = self._dirt(before, known, source.workspace.lock)
         sources = source_members(source.tree, source.blobs, frozenset(entry.path for entry in dirt.put))
         return Recompile(
             clear=_clearing(dirt.remove) if dirt.remove else None,
@@ -77,6 +72,38 @@ class RustCompiling:
                 members=self._members(sources),
             ),
             dirty=dirt.compiled,
+        )
+
+    def forked(self, before: SourceTree, ledger: bytes) -> Fork | None:
+        """All sources anew, and marked for cargo what differs from those that the artefacts were made of.
+
+        Nothing is to be taken away: what the other has in its sources stays there.
+        """
+        source, known = self._source, read_ledger(ledger)
+        if self._layout is None or known is None or source.workspace.lock is None:
+            return None
+        dirt = self._dirt(before, known, source.workspace.lock)
+        step = Step(
+            script=self._script(self._layout.marks.dirty(dirt.packages, dirt.dependents, TARGET)),
+            members=self._members(source_members(source.tree, source.blobs)),
+            environment=source.environment,
+        )
+        return Fork(
+            again=Recompile(clear=None, step=step, dirty=dirt.compiled),
+            directory=TARGET,
+            left_out=OWN,
+            time=self._plan.toolchain.facts.artefact_mtime,
+            remade=frozenset(known.inputs.keys() - known.members.keys()),
+        )
+
+    def _dirt(self, before: SourceTree, known: Ledger, lock: Lockfile) -> Dirt:
+        return dirty(
+            self._put(before),
+            self._put(self._source.tree),
+            known,
+            self._directories(),
+            environment=self._environment(),
+            edges=edges(self._source.workspace.packages, lock),
         )
 
     def remembered(self, archive: Path) -> Remembered | None:

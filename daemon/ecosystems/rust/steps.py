@@ -17,6 +17,8 @@ LIVE = "/bloomery/live"
 REMOVED = "/bloomery/removed"
 """The paths below the sources that go before a compile in a workspace, each ended by a zero byte."""
 _STARTED = ".bloomery-started"
+OWN = (OUT.removeprefix(f"{TARGET}/"), _STARTED)
+"""What of all that a compile leaves below `TARGET` is not cargo's."""
 _HASHED = "(.*/|.*-)[0-9a-f]{16}|.*-[0-9a-f]{16}[.][^/]*"
 """A path whose last part is a unit's hash, or a name that ends with one."""
 _CARGOS_OWN = (".cargo*-lock", ".rustc_info.json", "CACHEDIR.TAG")

@@ -16,6 +16,8 @@ from daemon.ecosystems.rust import compiling, dirtiness, steps
 from daemon.ecosystems.rust.compiling import RustCompiling
 from daemon.ecosystems.rust.dirtiness import Dirt
 from daemon.ecosystems.rust.marks_v1 import MarksV1
+from daemon.pipeline import fork
+from daemon.pipeline.copying import Artefacts
 from daemon.pipeline.workspaces import Workspaces
 from tests.caching.mill import MILL, SAYS, Mill, members, modified, replaced
 from tests.caching.workshop import Workshop
@@ -58,6 +60,29 @@ async def tampered(mill: Mill, lineage: str) -> None:
     assert built.prints() == f"{SAYS[:-1]},", "law 9: what somebody else has run was used"
 
 
+async def branched(mill: Mill, lineage: str) -> None:
+    await mill.at(MILL)
+    built = await mill.build(modified(MILL, replaced(GONE, '"gone"', '"back"')), lineage=lineage, parent="main")
+    assert built.prints() == SAYS.replace("gone", "back"), "law 5: a stale binary"
+    assert built.report.forked_from == "main", "law 5: cargo did not learn what is dirty"
+
+
+async def copied(mill: Mill, lineage: str) -> None:
+    await mill.at(MILL)
+    built = await mill.build(MILL, lineage=lineage, parent="main")
+    assert built.report.forked_from == "main", "law 9: a workspace that is whole was not forked"
+    assert built.compiled == set(), "law 1: a copy's times made a member dirty"
+
+
+async def ran(mill: Mill, lineage: str) -> None:
+    await mill.at(MILL, "ran")
+    workspace = await mill.workspace("ran")
+    spoil = "find /target -name 'libgrain-*.rlib' -exec truncate -s 0 '{}' +"
+    await mill.shop.run_behind_our_back(workspace, spoil)
+    built = await mill.build(modified(MILL, replaced("app/src/main.rs", '"."', '","')), lineage=lineage, parent="ran")
+    assert built.prints() == f"{SAYS[:-1]},", "law 9: what somebody else has run was forked"
+
+
 def marks_are_not_made(patch: Patch) -> None:
     patch.setattr(MarksV1, "dirty", lambda *_: [])
 
@@ -97,6 +122,17 @@ def nobody_asks_whether_it_was_run(patch: Patch) -> None:
     patch.setattr(Workspaces, "_is_sound", sound)
 
 
+def copies_have_a_time_of_their_own(patch: Patch) -> None:
+    patch.setattr(fork, "Artefacts", lambda **said: Artefacts(**{**said, "time": said["time"] - (1 << 24)}))
+
+
+def nobody_asks_whether_a_parent_was_run(patch: Patch) -> None:
+    async def sound(self: Workspaces, record: Any) -> Any:
+        return await self._states.sandbox(record.sandbox)
+
+    patch.setattr(Workspaces, "_sound", sound)
+
+
 @dataclass(frozen=True)
 class Mutation:
     """How a law is broken, and the witness that must say so."""
@@ -113,6 +149,10 @@ MUTATIONS = (
     Mutation(5, what_is_gone_is_not_taken_away, removed),
     Mutation(1, artefacts_keep_their_times, repeated),
     Mutation(9, nobody_asks_whether_it_was_run, tampered),
+    Mutation(5, marks_are_not_made, branched),
+    Mutation(5, marks_are_not_made_and_nobody_asks, branched),
+    Mutation(1, copies_have_a_time_of_their_own, copied),
+    Mutation(9, nobody_asks_whether_a_parent_was_run, ran),
 )
 
 
@@ -124,13 +164,18 @@ async def mill(shop: Workshop) -> Mill:
     return made
 
 
-@pytest.mark.parametrize("witness", [edit, opened, removed, repeated, tampered], ids=lambda one: one.__name__)
+WITNESSES = (edit, opened, removed, repeated, tampered, branched, copied, ran)
+
+
+@pytest.mark.parametrize("witness", WITNESSES, ids=lambda one: one.__name__)
 async def test_without_a_mutation_the_witness_is_content(mill: Mill, witness: Callable[..., Awaitable[None]]):
-    await witness(mill, "control")
+    await witness(mill, f"control-{witness.__name__}")
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.apply.__name__)
+@pytest.mark.parametrize(
+    "mutation", MUTATIONS, ids=lambda mutation: f"{mutation.apply.__name__}-{mutation.witness.__name__}"
+)
 async def test_a_broken_law_is_noticed(mill: Mill, monkeypatch: Patch, mutation: Mutation):
     mutation.apply(monkeypatch)
     with pytest.raises(AssertionError, match=f"law {mutation.law}:"):
-        await mutation.witness(mill, mutation.apply.__name__)
+        await mutation.witness(mill, f"{mutation.apply.__name__}-{mutation.witness.__name__}")

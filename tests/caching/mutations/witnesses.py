@@ -6,7 +6,7 @@ The whole suites say the same of more scenarios; these are short, because each m
 from cache.reuse import Rung
 from tests.caching import test_damage
 from tests.caching.test_vendored import CRATE, VENDOR, WORKSPACE
-from tests.caching.workshop import Workshop
+from tests.caching.workshop import NOBODY, Workshop
 from tests.fakes.crates import Files, lock, manifest, printing
 from tests.fakes.docker import docker
 
@@ -26,7 +26,7 @@ async def cycle(shop: Workshop, scope: str) -> None:
     first = await shop.build(TREE, scope=scope)
     assert first.prints() == "quiet", "law 3: a stub was shipped"
     assert await shop.units(await shop.layer(first, scope)) == {CRATE}, "law 2: a member is in the layer"
-    edited = await shop.build(EDITED, scope=scope, lineage="edited")
+    edited = await shop.build(EDITED, scope=scope, lineage="edited", parent=NOBODY)
     assert edited.prints() == "edited", "law 5: a changed source was not compiled"
     assert edited.compiled == {f"{NAME} 0.1.0"}, "law 1: time made a dependency dirty"
     assert await shop.explained(EDITED, scope=f"{scope}-stranger") is Rung.NONE, "law 7: another scope reads it"
@@ -48,7 +48,7 @@ async def damage(shop: Workshop, scope: str) -> None:
     damaged = shop.damaged(layer, "rm -rf /cargo/registry")
     await shop.replace_layer(layer, damaged)
     try:
-        ended = await shop.attempt(test_damage.EDITED, scope=scope, lineage="edited")
+        ended = await shop.attempt(test_damage.EDITED, scope=scope, lineage="edited", parent=NOBODY)
     finally:
         await shop.replace_layer(layer, layer.image_id)
         docker("rmi", "--force", damaged)

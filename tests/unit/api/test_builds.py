@@ -34,7 +34,7 @@ async def test_an_archive_of_any_of_the_usual_types_becomes_a_build(
 async def test_settings_of_an_archive_come_from_the_query(daemon: Daemon, client: aiohttp.ClientSession):
     query = (
         "tag=a:1&tag=b:2&binary=web&toolchain=nightly&profile=dev&feature=x&feature=y&default_features=false"
-        "&link=static&directory=services/web/&project=shop&lineage=topic&scope=team&reuse=nothing"
+        "&link=static&directory=services/web/&project=shop&lineage=topic&parent=next&scope=team&reuse=nothing"
         "&commit=abc&branch=topic&dirty=true"
     )
     async with client.post(f"/v1/builds?{query}", data=tar_of(SOURCES)) as answer:
@@ -52,6 +52,7 @@ async def test_settings_of_an_archive_come_from_the_query(daemon: Daemon, client
         reuse=Reuse.NOTHING,
         project="shop",
         lineage="topic",
+        parent="next",
         scope="team",
         revision=Revision(commit="abc", branch="topic", dirty=True),
     )

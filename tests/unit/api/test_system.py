@@ -107,7 +107,7 @@ async def test_an_explanation_says_the_rung_and_why_not_higher(client: aiohttp.C
     async with client.post("/v1/explain", json={"tree": "sha256:" + "a" * 64, "project": "shop"}) as answer:
         explained = await answer.json()
     assert (explained["project"], explained["rung"]) == ("shop", "none")
-    assert explained["refusals"] == [{"rung": "result", "why": "first_build", "differences": []}]
+    assert explained["refusals"] == [{"rung": "result", "why": "first_build", "differences": [], "parent": None}]
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,8 @@ def test_options_become_the_request(cli: Cli, daemon: FakeDaemon, project: Path)
     cli(
         *("build", project, "-t", "shop/users:1", "-t", "shop/users", "--bin", "users", "--features", "a,b c"),
         *("--features", "d", "--no-default-features", "--profile", "small", "--toolchain", "nightly"),
-        *("--link", "static", "--directory", "services/users", "--project", "shop", "--lineage", "next", "--no-cache"),
+        *("--link", "static", "--directory", "services/users", "--project", "shop", "--lineage", "next"),
+        *("--parent", "main", "--no-cache"),
         *("--check", "/app/users --version 'a b'"),
     )
 
@@ -218,6 +219,7 @@ def test_options_become_the_request(cli: Cli, daemon: FakeDaemon, project: Path)
         "directory": "services/users",
         "project": "shop",
         "lineage": "next",
+        "parent": "main",
         "reuse": "nothing",
         "check": ["/app/users", "--version", "a b"],
     }

@@ -108,6 +108,28 @@ def test_a_lineage_without_a_build_is_told_from_a_project_without_one():
     ]
 
 
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        ("key_changed", "stands on something else"),
+        ("busy", "is being built"),
+        ("pruned", "has lost its own"),
+        ("damaged", "could not be used"),
+        ("first_build", "has none"),
+    ],
+)
+def test_why_no_parent_was_forked_names_it(why: str, words: str):
+    given = {"rung": "workspace", "why": why, "parent": "main"}
+
+    assert refusals({"refusals": [given]}) == [f"not workspace: none for this lineage, and its parent `main` {words}"]
+
+
+def test_a_fork_is_told_with_its_parent():
+    assert reuse({"rung": "workspace", "forked_from": "main", "seconds_saved": 3}) == [
+        "workspace: the last compile of `main` was forked, 3.0 s saved"
+    ]
+
+
 def test_units_are_told_by_their_number_once_it_is_known():
     built = {"rung": "units", "reused": 44, "compiled": ["itoa 1.0.18", "app 0.1.0"], "seconds_saved": 12.34}
 

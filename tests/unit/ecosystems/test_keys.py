@@ -132,12 +132,13 @@ def test_what_shapes_the_image_alone_changes_the_result_key_by_its_own_part(
         {"images": (ImageRequest(tags=("users:1", "users:2")),)},
         {"images": (ImageRequest(binary="app"),)},
         {"lineage": "feature"},
+        {"parent": "feature"},
         {"project": "another"},
         {"revision": Revision(commit="abc", branch="main", dirty=True)},
         {"toolchain": "1.95"},
         {"profile": "release", "link": Link.DYNAMIC},
     ],
-    ids=["tags", "binary", "lineage", "project", "revision", "channel", "defaults"],
+    ids=["tags", "binary", "lineage", "parent", "project", "revision", "channel", "defaults"],
 )
 def test_what_changes_no_content_changes_no_key(blobs: BlobStore, request_: dict[str, object]):
     before, after = planned(blobs).plan, planned(blobs, **request_).plan

@@ -101,7 +101,7 @@ async def test_the_same_tree_with_other_settings_compiles_nothing(yard: Workshop
 async def test_another_lineage_has_none(yard: Workshop):
     await yard.build(lineage="main")
 
-    outcome = await yard.build(EDITED, lineage="fix")
+    outcome = await yard.build(EDITED, lineage="fix", parent="nobody")
 
     assert outcome.reuse.rung is Rung.LAYER
     assert why(outcome, Rung.WORKSPACE) is WhyNot.FIRST_BUILD
