@@ -67,6 +67,7 @@ from daemon.pipeline.workspaces import WorkspaceBounds, Workspaces
 from daemon.processor import processor
 from daemon.recovery import Recovery
 from daemon.scheduler import Scheduler
+from daemon.toolchains.access_times import AccessTimes
 from daemon.toolchains.current import CurrentToolchains
 from daemon.toolchains.kept import TakingOver
 from daemon.toolchains.offers import FactsStore
@@ -262,6 +263,13 @@ def _pipeline(
             ),
             compile=CompileStage(
                 engine=engine.sandboxes,
+                access_times=AccessTimes(
+                    survey=engine.survey,
+                    sandboxes=engine.sandboxes,
+                    answers=store,
+                    labels={INSTANCE_LABEL: store.instance},
+                    runtime=config.engine.runtime or None,
+                ),
                 blobs=store.blobs,
                 reader=reader,
                 scratch=scratch(config),

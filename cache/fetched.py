@@ -49,6 +49,14 @@ class Fetched(Shelf):
         """Keep a toolchain image's facts."""
         await self._put("INSERT OR REPLACE INTO toolchain_facts VALUES (?, ?)", image_id, value)
 
+    async def access_times(self, engine: Digest) -> bytes | None:
+        """JSON of what an engine's access times tell."""
+        return await self._value("SELECT value FROM access_times WHERE engine = ?", str(engine))
+
+    async def record_access_times(self, engine: Digest, value: bytes) -> None:
+        """Keep it."""
+        await self._put("INSERT OR REPLACE INTO access_times VALUES (?, ?)", str(engine), value)
+
     async def library(self, image_id: str, path: str) -> bytes | None:
         """JSON of what is known of one file of an image."""
         return await self._value("SELECT value FROM libraries WHERE image_id = ? AND path = ?", image_id, path)

@@ -193,6 +193,28 @@ def _kept_packages(tables: Tables) -> None:
     )
 
 
+def _observed(tables: Tables) -> None:
+    tables.table("access_times").create({"engine": str, "value": bytes}, pk="engine", not_null={"value"}, strict=True)
+    # What a build has opened stays no longer than its result.
+    tables.execute(
+        """
+        CREATE TABLE observed (
+            key TEXT NOT NULL,
+            scope TEXT NOT NULL,
+            project TEXT NOT NULL,
+            lineage TEXT NOT NULL,
+            settings TEXT NOT NULL,
+            tree TEXT NOT NULL,
+            opened BLOB NOT NULL,
+            created_at REAL NOT NULL,
+            PRIMARY KEY (key, scope),
+            FOREIGN KEY (key, scope) REFERENCES results ON DELETE CASCADE
+        ) STRICT
+        """,
+    )
+    tables.table("observed").create_index(["scope", "project", "lineage", "settings", "created_at"])
+
+
 STEPS: Steps = (
     ("0001_first", _first),
     ("0002_owners", _owners),
@@ -200,6 +222,7 @@ STEPS: Steps = (
     ("0004_workspaces", _workspaces),
     ("0005_units", _units),
     ("0008_kept_packages", _kept_packages),
+    ("0011_observed", _observed),
 )
 
 

@@ -29,6 +29,20 @@ from daemon.units.layout import UnitLayout
 SOURCE_TIME = 978307200
 """2001-01-01: the one mtime of every source file and directory (law 1), and SOURCE_DATE_EPOCH."""
 
+UNREAD_TIME = SOURCE_TIME + 1
+"""The access time that source files are put with (law 13); what has it still was read by nobody.
+
+It is no mtime, and layers of images keep no access times: there an engine makes one of the mtime. So a file that lies
+in a lower layer, where reading leaves no trace, never has it.
+"""
+
+
+class Reads(StrEnum):
+    """Whether an engine's access times tell which files a sandbox has read."""
+
+    TOLD = "told"
+    UNKNOWN = "unknown"
+
 
 class UntrustworthyLayer(Failure):
     """A layer held what no layer may hold, or a compile over it was not what it seemed: the layer is made again."""
@@ -195,6 +209,8 @@ class Recompile:
     step: Step
     dirty: frozenset[str]
     """Packages that cargo must not find fresh."""
+    opened: frozenset[str] | None = None
+    """The files of the tree that the compiles before may have read; None: nobody knows which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +234,8 @@ class Remembered:
 
     ledger: bytes
     size: int
+    opened: frozenset[str] | None = None
+    """The files of the tree that this compile and those before it there may have read; None: nobody knows which."""
 
 
 class Compiling(Protocol):
@@ -244,7 +262,7 @@ class Compiling(Protocol):
         """What the compile made; fails where a binary is not certainly the real, newly compiled one (law 3)."""
         ...
 
-    def remembered(self, archive: Path) -> Remembered | None:
+    def remembered(self, archive: Path, reads: Reads, again: Recompile | None = None) -> Remembered | None:
         """What has to be known for compiling in this sandbox again, from the tar of what its compile left.
 
         None: the sandbox cannot be used again. Blocks.

@@ -90,6 +90,7 @@ class _DockerTransport:
                 host_cpus=facts["NCPU"],
                 host_memory=facts["MemTotal"],
                 cgroup=str(facts.get("CgroupVersion") or ""),
+                kernel=str(facts.get("KernelVersion") or ""),
             )
         return self._info
 

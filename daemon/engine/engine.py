@@ -136,6 +136,8 @@ class EngineInfo:
     host_memory: int
     cgroup: str = ""
     """The version of the control groups: `1`, `2`, or empty where it is not told."""
+    kernel: str = ""
+    """The version of the host's kernel, or empty where it is not told."""
 
 
 OutputSink = Callable[[OutputStream, bytes], None]

@@ -1,6 +1,7 @@
 """The compile stage: the sources over the dependency layer or the lineage's last compile, without network.
 
-Out come binaries, and what has to be known for going on in the same sandbox; nothing else.
+Out come binaries, and what has to be known for going on in the same sandbox; nothing else. Whether access times tell
+what a compile has read is found out beside it, once for an engine.
 """
 
 import asyncio
@@ -8,18 +9,27 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.errors import Blame, Failure
 from daemon.builds import Diagnostic, StageName
-from daemon.ecosystems.ecosystem import Compiled, Project, Recompile, Remembered, StepReader
+from daemon.ecosystems.ecosystem import Compiled, Project, Reads, Recompile, Remembered, StepReader
 from daemon.engine.engine import Sandboxes
 from daemon.errors import BadOutput
 from daemon.image.elf import ElfInput, ElfReader
 from daemon.pipeline.assemble import CompiledBinary
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.spool import copied, regular_files, spooled
+
+
+class AccessTimes(Protocol):
+    """What is known of the engine's access times."""
+
+    async def reads(self, image: str) -> Reads:
+        """Whether they tell what was read; where that is unknown, it is tried in a sandbox of this toolchain image."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,8 @@ class CompileResult:
     reused: tuple[str, ...]
     """The same of each dependency that was not."""
     diagnostics: tuple[Diagnostic, ...]
+    opened: frozenset[str] | None = None
+    """The files of the tree that any step may have read which made the binaries; None: nobody knows which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +61,8 @@ class _Run:
 
     sandbox: str
     reader: StepReader
-    again: Recompile | None
+    reads: "asyncio.Task[Reads]"
+    again: Recompile | None = None
 
 
 Keep = Callable[[Left], Awaitable[None]]
@@ -59,8 +72,18 @@ Keep = Callable[[Left], Awaitable[None]]
 class CompileStage:
     """Compiles over a layer, or goes on in a workspace."""
 
-    def __init__(self, *, engine: Sandboxes, blobs: BlobStore, reader: ElfReader, scratch: Path, limit: int) -> None:
+    def __init__(
+        self,
+        *,
+        engine: Sandboxes,
+        access_times: AccessTimes,
+        blobs: BlobStore,
+        reader: ElfReader,
+        scratch: Path,
+        limit: int,
+    ) -> None:
         self._engine = engine
+        self._access_times = access_times
         self._blobs = blobs
         self._reader = reader
         self._scratch = scratch
@@ -71,35 +94,47 @@ class CompileStage:
         step = project.compiling.step()
         async with (
             attempt.progress.stage(StageName.COMPILE),
+            self._reads(project) as reads,
             attempt.sandboxes.sandbox("compile", layer, step.environment) as sandbox,
         ):
             reader = project.reader(attempt.progress)
             await attempt.sandboxes.run(sandbox, step, reader)
-            return await self._result(project, _Run(sandbox, reader, None), attempt, keep)
+            return await self._result(project, _Run(sandbox, reader, reads), attempt, keep)
 
     async def again(
         self, project: Project, sandbox: str, again: Recompile, attempt: Attempt, keep: Keep
     ) -> CompileResult:
         """Go on in the sandbox of the lineage's last compile; it is kept also where the sources do not compile."""
-        async with attempt.progress.stage(StageName.COMPILE):
+        async with attempt.progress.stage(StageName.COMPILE), self._reads(project) as reads:
             reader = project.reader(attempt.progress)
+            run = _Run(sandbox, reader, reads, again)
             if again.clear is not None:
                 await attempt.sandboxes.run(sandbox, again.clear, project.reader(attempt.progress))
             try:
                 await attempt.sandboxes.run(sandbox, again.step, reader)
             except Failure as failure:
                 if failure.blame is Blame.SOURCE:
-                    await self._keep_unfinished(project, sandbox, keep)
+                    await self._keep_unfinished(project, run, keep)
                 raise
-            return await self._result(project, _Run(sandbox, reader, again), attempt, keep)
+            return await self._result(project, run, attempt, keep)
 
-    async def _result(self, project: Project, run: "_Run", attempt: Attempt, keep: Keep) -> CompileResult:
+    @asynccontextmanager
+    async def _reads(self, project: Project) -> "AsyncIterator[asyncio.Task[Reads]]":
+        """Whether access times tell what is read, found out meanwhile."""
+        asking = asyncio.create_task(self._access_times.reads(project.plan.toolchain.facts.image_id))
+        try:
+            yield asking
+        finally:
+            asking.cancel()
+            await asyncio.wait({asking})
+
+    async def _result(self, project: Project, run: _Run, attempt: Attempt, keep: Keep) -> CompileResult:
         compiled = project.compiling.compiled(run.reader, run.again)
         async with self._reader.ahead() as child:
             async with self._taken(run.sandbox, compiled.taken) as archive:
                 attempt.publishing.begin()  # now the engine has nothing else to do
                 files = await asyncio.to_thread(self._keep, archive, compiled)
-                remembered = await asyncio.to_thread(project.compiling.remembered, archive)
+                remembered = await asyncio.to_thread(project.compiling.remembered, archive, await run.reads, run.again)
             binaries = {name: self._binary(name, files) for name in compiled.binaries}
             if remembered is not None:
                 await keep(Left(sandbox=run.sandbox, remembered=remembered))
@@ -111,13 +146,14 @@ class CompileStage:
             packages=run.reader.compiled(),
             reused=run.reader.reused(),
             diagnostics=tuple(run.reader.diagnostics),
+            opened=remembered.opened if remembered is not None else None,
         )
 
-    async def _keep_unfinished(self, project: Project, sandbox: str, keep: Keep) -> None:
-        async with self._taken(sandbox, project.compiling.leaves) as archive:
-            remembered = await asyncio.to_thread(project.compiling.remembered, archive)
+    async def _keep_unfinished(self, project: Project, run: _Run, keep: Keep) -> None:
+        async with self._taken(run.sandbox, project.compiling.leaves) as archive:
+            remembered = await asyncio.to_thread(project.compiling.remembered, archive, await run.reads, run.again)
         if remembered is not None:
-            await keep(Left(sandbox=sandbox, remembered=remembered))
+            await keep(Left(sandbox=run.sandbox, remembered=remembered))
 
     @asynccontextmanager
     async def _taken(self, sandbox: str, path: str) -> AsyncIterator[Path]:

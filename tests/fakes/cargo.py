@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import re
+import time
 import tomllib
 from collections.abc import Mapping
 
@@ -16,6 +17,7 @@ from cache.digest import Digest
 from daemon.ecosystems.ecosystem import SOURCE_TIME
 from daemon.ecosystems.rust.index_entries import checksums, entry_path
 from daemon.ecosystems.rust.steps import KNOWN, LIVE, OUT, REMOVED
+from daemon.tarball import Member
 from tests.fakes.engine import Exit, Step
 from tests.fakes.index_entries import entry as index_entry
 from tests.fakes.rust_projects import BYTES_CRATE, REGISTRY, SIMPLE
@@ -178,17 +180,24 @@ def _may_be_fresh(step: Step, package: Mapping[str, object]) -> bool:
 
 
 def _leave(step: Step) -> None:
-    """What a real step collects: here no unit has read anything, and nothing has touched the sources."""
+    """What a real step collects: no unit tells what it has read, and nothing has written to the sources."""
     listing = b""
     for path, member in sorted(step.files.items()):
         if path.startswith("/work/"):
             kind = "l" if member.target is not None else "d" if member.content is None else "f"
             size = len(member.content or b"")
-            line = f"={kind} {member.mode:o} {size} {SOURCE_TIME}.0 {path.removeprefix('/work/')}"
+            times = f"{SOURCE_TIME}.0 {_accessed(path, member)}.0"
+            line = f"={kind} {member.mode:o} {size} {times} {path.removeprefix('/work/')}"
             listing += f"{line}\0{member.target or ''}\0".encode()
     step.write(f"{KNOWN}/paths", listing)
     step.write(f"{KNOWN}/inputs.tar", bytes(10240))
     step.write(f"{KNOWN}/size", b"1000\t/target\n")
+
+
+def _accessed(path: str, member: Member) -> int:
+    """The time at which a file was read last: cargo and the compiler read manifests and sources."""
+    is_read = path.endswith((".rs", ".toml", ".lock"))
+    return int(time.time()) if is_read or member.atime is None else member.atime
 
 
 def _package(step: Step) -> dict[str, object]:

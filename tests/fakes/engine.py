@@ -533,6 +533,7 @@ def _unpack(data: bytes, files: Files) -> None:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
             for info in archive:
                 shape: dict[str, Any] = {"mode": info.mode, "mtime": int(info.mtime), "uid": info.uid, "gid": info.gid}
+                shape["atime"] = max(int(info.pax_headers.get("atime", 0)), int(info.mtime))  # never before its mtime
                 if info.isreg():
                     content = archive.extractfile(info)
                     assert content is not None

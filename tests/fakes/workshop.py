@@ -12,6 +12,7 @@ from cache.digest import Digest
 from cache.store import Store
 from cache.workspaces import WorkspaceRecord
 from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome
+from daemon.ecosystems.ecosystem import Reads
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
 from daemon.engine.engine import Limits, Network
@@ -39,6 +40,7 @@ from daemon.toolchains.toolchain import Toolchain
 from daemon.units.background import Harvests
 from daemon.units.bound import UnitBound
 from daemon.units.harvest import Harvester
+from tests.fakes.access_times import KnownAccessTimes
 from tests.fakes.cargo import FakeCargo
 from tests.fakes.engine import FakeEngine
 from tests.fakes.progress import Heard
@@ -118,6 +120,7 @@ class Workshop:
         self.network = Network.BRIDGE
         self.bounds = WorkspaceBounds()
         self.unit_bytes = 1 << 30
+        self.reads = Reads.UNKNOWN
         self._reader = ElfReader()
         self._sequences = itertools.count(1)
         self.compose()
@@ -188,7 +191,12 @@ class Workshop:
                     harvests=self.harvests,
                 ),
                 compile=CompileStage(
-                    engine=sandboxes, blobs=blobs, reader=self._reader, scratch=self.scratch, limit=64 << 20
+                    engine=sandboxes,
+                    access_times=KnownAccessTimes(self.reads),
+                    blobs=blobs,
+                    reader=self._reader,
+                    scratch=self.scratch,
+                    limit=64 << 20,
                 ),
                 workspaces=self.workspaces,
                 forks=Forks(workspaces=self.workspaces, known=records, engine=sandboxes, images=images),

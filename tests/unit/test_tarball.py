@@ -42,9 +42,14 @@ names = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, ma
 )
 
 
-@given(name=names, content=st.binary(max_size=2000), mtime=st.integers(0, 2**33))
-def test_any_name_and_content_come_back(name: str, content: bytes, mtime: int):
-    archive = b"".join(pieces([Member(path=name, mode=0o644, mtime=mtime, content=content)]))
+@given(
+    name=names,
+    content=st.binary(max_size=2000),
+    mtime=st.integers(0, 2**33),
+    atime=st.none() | st.integers(0, 2**33),
+)
+def test_any_name_and_content_come_back(name: str, content: bytes, mtime: int, atime: int | None):
+    archive = b"".join(pieces([Member(path=name, mode=0o644, mtime=mtime, atime=atime, content=content)]))
 
     assert len(archive) % 512 == 0
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
@@ -52,6 +57,7 @@ def test_any_name_and_content_come_back(name: str, content: bytes, mtime: int):
         taken = tar.extractfile(found)
         assert taken is not None
         assert (found.name, found.mtime, taken.read()) == (name.strip("/"), mtime, content)
+        assert found.pax_headers.get("atime") == (None if atime is None else str(atime))
 
 
 def test_equal_members_make_equal_bytes_and_order_counts():

@@ -14,6 +14,7 @@ from daemon.ecosystems.ecosystem import (
     Compiled,
     Fork,
     Plan,
+    Reads,
     Recompile,
     Remembered,
     Step,
@@ -28,6 +29,7 @@ from daemon.ecosystems.rust.inputs import UnreadableInputs, read_inputs, unpacke
 from daemon.ecosystems.rust.layouts import layout_named
 from daemon.ecosystems.rust.members import configuration_member, is_put, lock_entry, source_member, source_members
 from daemon.ecosystems.rust.messages import Artifact, CargoReader
+from daemon.ecosystems.rust.opened import opened
 from daemon.ecosystems.rust.source import RustSource
 from daemon.ecosystems.rust.steps import KNOWN, OUT, OWN, REMOVED, clear_script, compile_script, inputs_lines, naming
 from daemon.ecosystems.rust.written import UnreadableListing, links, read_listing, written
@@ -72,6 +74,7 @@ class RustCompiling:
                 members=self._members(sources),
             ),
             dirty=dirt.compiled,
+            opened=known.opened,
         )
 
     def forked(self, before: SourceTree, ledger: bytes) -> Fork | None:
@@ -89,7 +92,7 @@ class RustCompiling:
             environment=source.environment,
         )
         return Fork(
-            again=Recompile(clear=None, step=step, dirty=dirt.compiled),
+            again=Recompile(clear=None, step=step, dirty=dirt.compiled, opened=known.opened),
             directory=TARGET,
             left_out=OWN,
             time=self._plan.toolchain.facts.artefact_mtime,
@@ -106,8 +109,8 @@ class RustCompiling:
             edges=edges(self._source.workspace.packages, lock),
         )
 
-    def remembered(self, archive: Path) -> Remembered | None:
-        """What each package read, and what the build did to the sources."""
+    def remembered(self, archive: Path, reads: Reads, again: Recompile | None = None) -> Remembered | None:
+        """What each package read, what of the sources anybody did, and what the build did to them."""
         source, members = self._source, self._directories()
         left = {PurePosixPath(name).name: content for name, content in _read(archive, _KNOWLEDGE)}
         one_name_each = len(members) == len(source.workspace.packages)
@@ -119,13 +122,19 @@ class RustCompiling:
         except (UnreadableInputs, UnreadableListing, ValueError, IndexError):
             return None
         inputs = read_inputs(texts, members, self._layout.marks, workspace=source.workspace.root, links=links(listing))
+        different = written(listing, self._put(source.tree))
+        before = again.opened if again is not None else frozenset[str]()
+        read = None
+        if reads is Reads.TOLD and before is not None:
+            read = opened(listing, source.tree, written=different, inputs=inputs, before=before)
         ledger = Ledger(
             environment=self._environment(),
             members=members,
             inputs=inputs,
-            written=written(listing, self._put(source.tree)),
+            written=different,
+            opened=read,
         )
-        return Remembered(ledger=write_ledger(ledger), size=size)
+        return Remembered(ledger=write_ledger(ledger), size=size, opened=ledger.opened)
 
     def compiled(self, reader: StepReader, again: Recompile | None = None) -> Compiled:
         """Each binary is the one that cargo's messages name, and nothing of the sources came from the layer.

@@ -4,6 +4,8 @@ A changed path makes dirty the package in whose directory it lies, a directory t
 begins, and every package that names it. Nobody knows who else opened it (a procedural macro, a build script that does
 not say so), so it makes everything dirty, unless somebody vouches: the compiler, that read it as a file that was there,
 or a build script that names this very path. A watched directory does not: it says who looks into it, not who else does.
+Where access times tell that nobody ever opened a file (law 13), a change of its content makes nothing dirty, or those
+alone who name it.
 
 Manifests, lock and configuration follow the same rule. Cargo sees for itself what of them concerns it; but a procedural
 macro may read them, too.
@@ -33,6 +35,8 @@ class Ledger:
     inputs: Mapping[str, Inputs]
     written: tuple[str, ...] = ()
     """Paths that were not as they had been put when the compile ended; a directory that it made ends with `/`."""
+    opened: frozenset[str] | None = None
+    """The files that any compile there may have read (law 13); None: nobody knows which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +105,10 @@ def dirty(
     if not everything:
         names = _Names(ledger.inputs, old, ledger.written)
         for path in changed:
-            packages |= names.of(path) | _owner(path, members)
-            everything = everything or not names.vouched(path)
+            naming, unread = names.of(path), _is_unread(path, old, new, ledger)
+            if naming or not unread:
+                packages |= naming | _owner(path, members)
+            everything = everything or not (unread or names.vouched(path))
         packages |= _always_run(ledger.inputs, new)
     if everything:
         packages = {*members, *ledger.members, *ledger.inputs}
@@ -137,6 +143,15 @@ class _Names:
 
     def vouched(self, path: str) -> bool:
         return path in self._watched or (path in self._files and path in self._there)
+
+
+def _is_unread(path: str, old: Mapping[str, TreeEntry], new: Mapping[str, TreeEntry], ledger: Ledger) -> bool:
+    """Whether a file certainly was read by nobody, and only its content has changed."""
+    before, after = old.get(path), new.get(path)
+    if ledger.opened is None or path in ledger.opened or path in ledger.written or before is None or after is None:
+        return False
+    only_files = before.kind is EntryKind.FILE and after.kind is EntryKind.FILE
+    return only_files and before.executable == after.executable
 
 
 def _always_run(inputs: Mapping[str, Inputs], new: Mapping[str, TreeEntry]) -> set[str]:

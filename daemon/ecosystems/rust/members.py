@@ -8,7 +8,7 @@ from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.manifests.rust.skeleton import Skeleton
 from cache.tree import EntryKind, SourceTree, TreeEntry
-from daemon.ecosystems.ecosystem import SOURCE_TIME
+from daemon.ecosystems.ecosystem import SOURCE_TIME, UNREAD_TIME
 from daemon.ecosystems.kept import Fetched
 from daemon.ecosystems.rust.environment import BUILDER
 from daemon.ecosystems.rust.steps import fetched_archive
@@ -50,6 +50,8 @@ def fetched_members(fetched: Fetched, blobs: BlobStore) -> Iterator[Member]:
 def source_members(tree: SourceTree, blobs: BlobStore, only: frozenset[str] | None = None) -> Iterator[Member]:
     """The sources at `/work`: root's, readable and writable by all, every directory too, for its mtime (law 1).
 
+    Files have an access time that tells whether they were read (law 13): who does not own them cannot set it.
+
     The project's own cargo configuration is left out: what of it is honoured is in CARGO_HOME. With `only`, of the
     files and links no others than these paths.
     """
@@ -69,7 +71,15 @@ def source_members(tree: SourceTree, blobs: BlobStore, only: frozenset[str] | No
                 assert entry.digest is not None
                 mode = 0o777 if entry.executable else 0o666
                 source, digest = blobs.path(entry.digest), entry.digest
-                yield Member(path=path, mode=mode, mtime=SOURCE_TIME, source=source, digest=digest, size=entry.size)
+                yield Member(
+                    path=path,
+                    mode=mode,
+                    mtime=SOURCE_TIME,
+                    atime=UNREAD_TIME,
+                    source=source,
+                    digest=digest,
+                    size=entry.size,
+                )
 
 
 def source_member(path: str, content: bytes) -> Member:

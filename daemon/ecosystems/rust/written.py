@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from cache.manifests.rust.layout import above
 from cache.tree import EntryKind, SourceTree, TreeEntry
-from daemon.ecosystems.ecosystem import SOURCE_TIME
+from daemon.ecosystems.ecosystem import SOURCE_TIME, UNREAD_TIME
 
-LISTED = r"%y %m %s %T@ %P\0%l\0"
+LISTED = r"%y %m %s %T@ %A@ %P\0%l\0"
 """What `find` prints of each path, after `+` where its inode has changed since the step began and `=` otherwise."""
 
 
@@ -29,6 +29,8 @@ class Found:
     size: int
     untouched: bool
     target: str
+    unread: bool = False
+    """Whether its access time is still that which source files are put with."""
 
 
 def read_listing(text: bytes) -> tuple[Found, ...]:
@@ -80,9 +82,9 @@ def _is(found: Found, entry: TreeEntry) -> bool:
 
 
 def _found(line: str, target: str) -> Found:
-    fields = line.split(" ", 4)
+    fields = line.split(" ", 5)
     try:
-        mark, kind, mode, size, mtime, path = fields[0][:1], fields[0][1:], *fields[1:]
+        mark, kind, mode, size, mtime, atime, path = fields[0][:1], fields[0][1:], *fields[1:]
         return Found(
             path=path,
             kind=kind,
@@ -90,6 +92,7 @@ def _found(line: str, target: str) -> Found:
             size=int(size),
             untouched=mark == "=" and float(mtime) == SOURCE_TIME,
             target=target,
+            unread=float(atime) == UNREAD_TIME,
         )
     except ValueError as error:
         raise UnreadableListing(f"{line[:200]!r} is no line of a listing") from error

@@ -83,6 +83,44 @@ def test_a_file_that_nobody_names_makes_everything_dirty(path: str) -> None:
     assert (found.packages, found.everything) == (ALL, True)
 
 
+OPENED = frozenset(entry.path for entry in BEFORE) - {"README.md", "app/notes.txt", "proto/api.txt"}
+
+
+@pytest.mark.parametrize("path", ["README.md", "app/notes.txt"])
+def test_law_13_a_file_that_nobody_opened_makes_nothing_dirty(path: str) -> None:
+    changed = file(path, "other")
+
+    assert of(after(changed), opened=OPENED) == Dirt(put=(changed,))
+
+
+def test_law_13_a_file_that_somebody_opened_and_nobody_names_makes_everything_dirty() -> None:
+    assert of(after(file("app/src/unused.rs", "other")), opened=OPENED).everything
+
+
+def test_law_13_a_file_that_is_named_is_its_namers_whether_it_was_opened_or_not() -> None:
+    assert of(after(file("proto/api.txt", "other")), opened=OPENED).packages == ("app", "root")
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        after(file("README.md", executable=True)),
+        after(link("README.md")),
+        after(directory("README.md")),
+        after(without="README.md"),
+        after(file("README.txt"), without="README.md"),
+        after(file("NEWS.md")),
+    ],
+    ids=["mode", "a link", "a directory", "removed", "renamed", "added"],
+)
+def test_law_13_more_than_a_content_may_be_seen_without_opening(tree: SourceTree) -> None:
+    assert of(tree, opened=OPENED).everything
+
+
+def test_law_13_what_the_build_has_written_itself_is_not_unread() -> None:
+    assert of(BEFORE, opened=OPENED, written=("README.md",)).everything
+
+
 @pytest.mark.parametrize(
     "changed", [file("app/src/lib.rs", executable=True), link("app/src/lib.rs"), link("app-two/link", "y")]
 )
