@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything on a bare Debian machine; what is there already is not made again.
 
 .DEFAULT_GOAL := setup
-.PHONY: setup venv engine toolchain nightly promtool serve demo test bench mutations soak lint format clean
+.PHONY: setup venv engine toolchain nightly promtool serve demo test bench ladder mutations soak lint format clean
 
 BIN := .venv/bin
 
@@ -34,6 +34,10 @@ test: setup promtool ## all suites, against the real engine; make test ARGS="tes
 bench: setup ## the bars of speed and memory, beside the alternatives, on a quiet machine; make bench ARGS="--runs 1"
 	@set -e; for each in memory unchanged overhead "overhead --rung workspace" cold; do \
 		$(BIN)/python -m bench.$$each $(ARGS); done
+	@$(BIN)/python -m bench.ladder $(ARGS) $(LADDER)
+
+ladder: setup ## every rung beside cargo-chef, cache mounts, sccache, mbx; make ladder ARGS="--runs 1 --only leaf"
+	@$(BIN)/python -m bench.ladder $(ARGS)
 
 mutations: setup ## the laws of the cache, each broken on purpose; a part of `make test`
 	@$(BIN)/pytest tests/caching/mutations $(ARGS)

@@ -11,3 +11,11 @@ def cargo_seconds(output: str) -> float:
     if not found:
         raise ValueError(f"cargo did not say how long it took:\n{output[-2000:]}")
     return sum(60 * int(minutes or 0) + float(seconds) for minutes, seconds in found)
+
+
+def said_seconds(output: str) -> float | None:
+    """The same; none where cargo said no time, because it did not run or another program spoke in its stead."""
+    try:
+        return cargo_seconds(output)
+    except ValueError:
+        return None

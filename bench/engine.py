@@ -25,6 +25,10 @@ class Engine:
         """Run one command; returns what it prints."""
         return run([program, *arguments], {**self.environment, **(more or {})})
 
+    def docker_said(self, *arguments: str, program: str = "docker", more: Mapping[str, str] | None = None) -> str:
+        """Run one command; returns what it says on both streams."""
+        return run([program, *arguments], {**self.environment, **(more or {})}, both=True)
+
     @property
     def driver(self) -> str:
         """The storage driver."""
@@ -45,9 +49,14 @@ class Engine:
             self.docker("rmi", "--force", *sorted(images))
 
 
-def run(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Run a program to its end; raises `CommandFailed` with what it said."""
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+def run(command: Sequence[str], environment: Mapping[str, str], *, both: bool = False) -> str:
+    """Run a program to its end; returns its standard output, or both streams as one.
+
+    Raises `CommandFailed` with what it said.
+    """
+    errors = subprocess.STDOUT if both else subprocess.PIPE
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
     if done.returncode:
-        raise CommandFailed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+        said = done.stdout if both or not done.stderr else done.stderr
+        raise CommandFailed(f"{' '.join(command)} ended with {done.returncode}:\n{said[-4000:]}")
     return done.stdout.strip()

@@ -53,7 +53,7 @@ def report(name: str, rows: Sequence[Row], about: dict[str, object]) -> None:
     document = {
         "measurement": name,
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": _machine(),
+        "machine": machine(),
         "about": about,
         "rows": [
             {
@@ -90,7 +90,8 @@ def _shown(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"  # noqa: PLR2004 - three digits say it
 
 
-def _machine() -> dict[str, object]:
+def machine() -> dict[str, object]:
+    """What it was measured on."""
     described = ["git", "-C", str(RESULTS.parent), "describe", "--always", "--dirty"]
     version = subprocess.run(described, capture_output=True, text=True, check=False).stdout.strip()
     return {
