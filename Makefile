@@ -34,7 +34,7 @@ test: setup promtool ## all suites, against the real engine; make test ARGS="tes
 bench: setup ## the bars of speed and memory, beside the alternatives, on a quiet machine; make bench ARGS="--runs 1"
 	@set -e; for each in memory unchanged overhead "overhead --rung workspace" cold; do \
 		$(BIN)/python -m bench.$$each $(ARGS); done
-	@$(BIN)/python -m bench.ladder $(ARGS) $(LADDER)
+	@$(BIN)/python -m bench.ladder $(ARGS)
 
 ladder: setup ## every rung beside cargo-chef, cache mounts, sccache, mbx; make ladder ARGS="--runs 1 --only leaf"
 	@$(BIN)/python -m bench.ladder $(ARGS)
