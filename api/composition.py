@@ -35,6 +35,7 @@ from daemon.artifacts import StoredArtifacts
 from daemon.build_records import BuildRecords
 from daemon.cache_size import CacheSize
 from daemon.config import Config, UploadSettings
+from daemon.ecosystems.rust.canary import Canary
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
 from daemon.engine.engine import Images, Sandboxes, Survey
@@ -71,6 +72,7 @@ from daemon.toolchains.access_times import AccessTimes
 from daemon.toolchains.current import CurrentToolchains
 from daemon.toolchains.kept import TakingOver
 from daemon.toolchains.offers import FactsStore
+from daemon.toolchains.trials import Trials
 from daemon.units.background import Harvests
 from daemon.units.bound import UnitBound
 from daemon.units.harvest import Harvester
@@ -139,6 +141,7 @@ class Daemon:
     runner: AfterRecovery
     libraries: LibrarySource
     toolchains: CurrentToolchains
+    trials: Trials
     events: EventLog
     cache_size: CacheSize
     harvests: Harvests
@@ -156,13 +159,17 @@ def compose(means: Means) -> Daemon:
     engine = MeteredEngine(bare.sandboxes, bare.images, bare.survey, metrics.engine_failed)
     means = replace(means, engine=engine)
     records, events = BuildRecords(store), EventLog(store)
+    facts = store if means.kept_facts is None else TakingOver(store, means.kept_facts)
+    canary = Canary(engine.sandboxes, scratch=scratch(config), labels={INSTANCE_LABEL: store.instance})
+    trials = Trials(find=canary.find, facts=facts)
     toolchains = CurrentToolchains(
         config.toolchains.images,
         config.toolchains.default,
         survey=engine.survey,
         images=engine.images,
         sandboxes=engine.sandboxes,
-        facts=store if means.kept_facts is None else TakingOver(store, means.kept_facts),
+        facts=facts,
+        seen=trials.put,
     )
     workspaces = Workspaces(
         records=store,
@@ -203,6 +210,7 @@ def compose(means: Means) -> Daemon:
         runner=runner,
         libraries=libraries,
         toolchains=toolchains,
+        trials=trials,
         events=events,
         cache_size=CacheSize(store, state_dir(config) / "blobs", metrics),
         harvests=harvests,

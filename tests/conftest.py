@@ -4,14 +4,17 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-import msgspec
 import pytest
 
 from daemon.engine.docker import DockerEngine
+from daemon.toolchains import record
 from daemon.toolchains.probe import probe
+from daemon.toolchains.toolchain import CANARY
+from daemon.units.layout import Layout
 from tests.fakes.docker import docker
+from tests.fakes.layouts import NEW_LAYOUT
 
 TOOLCHAIN = "bloomery/toolchain:stable"
 
@@ -61,6 +64,25 @@ def toolchain_facts(engine: str) -> tuple[str, bytes]:
 
     async def ask() -> bytes:
         async with await DockerEngine.connect(os.environ.get("DOCKER_HOST")) as connection:
-            return msgspec.json.encode(await probe(connection.sandboxes, connection.images, TOOLCHAIN))
+            facts = await probe(connection.sandboxes, connection.images, TOOLCHAIN)
+            # A test that wants a trial makes one.
+            return record.write(replace(facts, canary=CANARY))
 
     return engine, asyncio.run(ask())
+
+
+@pytest.fixture(scope="session")
+def new_layout(toolchain_facts: tuple[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    """A toolchain image whose cargo has layout v2, by its environment alone, and what is kept of it."""
+    reference = "bloomery-e2e/toolchain:v2"
+    image, written = toolchain_facts
+    container = docker("create", image, "true")
+    try:
+        changes = [f"--change=ENV {name}={value}" for name, value in NEW_LAYOUT.items()]
+        made = docker("commit", *changes, container, reference)
+    finally:
+        docker("rm", container)
+    facts = record.read(written, image)
+    assert facts is not None
+    yield reference, record.write(replace(facts, image_id=made, layout=Layout.V2))
+    docker("rmi", reference)

@@ -13,6 +13,7 @@ from api.client.console import Console
 from api.client.exits import Exit
 from daemon.config import Config
 from daemon.config_file import read_config
+from daemon.ecosystems.rust.canary import Canary, LayoutFound
 from daemon.engine.docker import DockerEngine
 from daemon.engine.engine import EngineImage
 from daemon.errors import NoToolchain
@@ -24,6 +25,7 @@ from daemon.toolchains.errors import BadToolchain
 from daemon.toolchains.kept import KeptFacts, user_cache
 from daemon.toolchains.make import Recipe, WayOut, make_from_image, make_from_rustup
 from daemon.toolchains.toolchain import Toolchain
+from daemon.toolchains.trials import tried
 
 
 class _Row(TypedDict):
@@ -100,11 +102,15 @@ async def _make(args: argparse.Namespace, session: _Session) -> int:
     assert image is not None, "it was made just now"
     try:
         facts = await offers.known(image, recipe.reference, engine.images, engine.sandboxes, session.facts)
+        console.say("Toolchain", "trying how its cargo lays out what it compiles")
+        facts, found = await tried(facts, Canary(engine.sandboxes).find, session.facts)
     except BadToolchain:
         await engine.images.remove(recipe.reference)
         raise
     seconds = time.monotonic() - started
     made = Toolchain(name=recipe.name, image_reference=recipe.reference, facts=facts)
+    if found.layout is None:
+        console.say("Toolchain", _layout(found))
     console.say("Finished", f"{recipe.reference}, {facts.release}, {_size(image.size)} in {seconds:.1f} s")
     console.result(json.dumps(_row(made, image)) if args.json else recipe.reference)
     return Exit.DONE
@@ -147,13 +153,16 @@ async def _check(args: argparse.Namespace, session: _Session) -> int:
     for toolchain in offered:
         try:
             trial = await check(session.engine.sandboxes, toolchain)
+            facts, found = await tried(toolchain.facts, Canary(session.engine.sandboxes).find, session.facts)
         except BadToolchain as failure:
             code = Exit.INFRASTRUCTURE
             results.append({"name": toolchain.name, "works": False, "detail": failure.detail})
             line = f"{toolchain.name}: FAILED: {failure.detail}"
         else:
-            results.append({"name": toolchain.name, "works": True, "seconds": round(trial.seconds, 2)})
-            line = f"{toolchain.name}: works ({toolchain.facts.release}, {trial.seconds:.1f} s)"
+            against = {str(layout): why for layout, why in found.against.items()}
+            result = {"name": toolchain.name, "works": True, "seconds": round(trial.seconds, 2)}
+            results.append({**result, "layout": facts.layout, "against": against})
+            line = f"{toolchain.name}: works ({facts.release}, {trial.seconds:.1f} s), {_layout(found)}"
         if not args.json:
             session.console.result(line)
     if args.json:
@@ -170,6 +179,13 @@ def _row(toolchain: Toolchain, image: EngineImage) -> _Row:
         size=image.size,
         packages=image.labels.get(labels.PACKAGES, "").split(),
     )
+
+
+def _layout(found: LayoutFound) -> str:
+    if found.layout is not None:
+        return f"layout {found.layout}"
+    against = "".join(f"; {layout}: {why}" for layout, why in found.against.items())
+    return f"no layout that is known: it works from layers alone, without units and workspaces{against}"
 
 
 def _size(count: int) -> str:

@@ -17,7 +17,10 @@ _STABLE = "stable"
 
 
 class CurrentToolchains:
-    """Offers, at most `seconds` old; `default` is the configured one, which may be empty."""
+    """Offers, at most `seconds` old; `default` is the configured one, which may be empty.
+
+    `seen` is told of each toolchain whenever the engine was asked.
+    """
 
     def __init__(
         self,
@@ -28,6 +31,7 @@ class CurrentToolchains:
         images: Images,
         sandboxes: Sandboxes,
         facts: FactsStore,
+        seen: Callable[[Toolchain], None] = lambda _: None,
         seconds: float = _SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -37,6 +41,7 @@ class CurrentToolchains:
         self._images = images
         self._sandboxes = sandboxes
         self._facts = facts
+        self._seen = seen
         self._seconds = seconds
         self._clock = clock
         self._known: tuple[Toolchain, ...] = ()
@@ -77,6 +82,8 @@ class CurrentToolchains:
 
     async def _ask(self) -> tuple[Toolchain, ...]:
         self._known = await offers(self._configured, self._survey, self._images, self._sandboxes, self._facts)
+        for toolchain in self._known:
+            self._seen(toolchain)
         self._until = self._clock() + (self._seconds if self._known else 0.0)
         return self._known
 

@@ -13,6 +13,7 @@ from typing import Self
 
 from daemon.toolchains import record
 from daemon.toolchains.offers import FactsStore
+from daemon.toolchains.toolchain import CANARY, ToolchainFacts
 
 _ROOT = 0
 
@@ -67,19 +68,26 @@ class TakingOver:
         self._kept = kept
 
     async def toolchain_facts(self, image_id: str) -> bytes | None:
-        """What is recorded here, or else what was kept there: from then on it is recorded here."""
-        held = await self._store.toolchain_facts(image_id)
-        if held is not None and record.read(held, image_id) is not None:
-            return held
-        kept = await self._kept.toolchain_facts(image_id)
-        if kept is None or record.read(kept, image_id) is None:
-            return None
-        await self._store.record_toolchain_facts(image_id, kept)
-        return kept
+        """What is recorded here, or else what was kept there: from then on it is recorded here.
+
+        What was tried there and not here goes before what is recorded here.
+        """
+        held = _believed(await self._store.toolchain_facts(image_id), image_id)
+        if held is not None and held.canary == CANARY:
+            return record.write(held)
+        kept = _believed(await self._kept.toolchain_facts(image_id), image_id)
+        if kept is None or (held is not None and kept.canary != CANARY):
+            return record.write(held) if held is not None else None
+        await self._store.record_toolchain_facts(image_id, record.write(kept))
+        return record.write(kept)
 
     async def record_toolchain_facts(self, image_id: str, facts: bytes) -> None:
         """Keep it here."""
         await self._store.record_toolchain_facts(image_id, facts)
+
+
+def _believed(facts: bytes | None, image_id: str) -> ToolchainFacts | None:
+    return None if facts is None else record.read(facts, image_id)
 
 
 def _read(path: Path) -> bytes | None:

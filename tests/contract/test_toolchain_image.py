@@ -218,6 +218,6 @@ def test_the_command_line_lists_what_is_offered(facts: ToolchainFacts):
 def test_the_command_line_tries_what_is_offered(tmp_path: Path):
     config = tmp_path / "config.toml"
     config.write_text(f'[toolchains.images]\nours = "{STABLE}"\n')
-    assert re.fullmatch(r"ours: works \(.*\)\n", command("check", "--config", str(config)))
+    assert re.fullmatch(r"ours: works \(.*\), layout v1\n", command("check", "--config", str(config)))
     [tried] = json.loads(command("check", "--json", "--config", str(config)))
-    assert (tried["name"], tried["works"]) == ("ours", True)
+    assert (tried["name"], tried["works"], tried["layout"], tried["against"]) == ("ours", True, "v1", {})

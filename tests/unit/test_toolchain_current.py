@@ -19,10 +19,12 @@ class Rig:
         self.engine.script(self._probe)
         self.now = 0.0
         self.probed = 0
+        self.seen: list[str] = []
         engine = self.engine
         self.current = CurrentToolchains(
             {}, default, survey=engine.survey, images=engine.images, sandboxes=engine.sandboxes,
-            facts=KeptFacts(directory), seconds=30, clock=lambda: self.now,
+            facts=KeptFacts(directory), seen=lambda toolchain: self.seen.append(toolchain.name), seconds=30,
+            clock=lambda: self.now,
         )  # fmt: skip
 
     def _probe(self, step: Step) -> int:
@@ -50,6 +52,13 @@ async def test_the_list_is_remembered_for_a_while(rig: Rig):
     assert await rig.names() == ["stable"]
     rig.now = 31
     assert await rig.names() == ["nightly", "stable"]
+
+
+async def test_who_wants_to_know_is_told_of_what_was_asked_of_the_engine_and_not_of_what_is_remembered(rig: Rig):
+    rig.make("stable")
+    await rig.names()
+    await rig.names()
+    assert rig.seen == ["stable"]
 
 
 async def test_a_refresh_sees_what_was_just_made(rig: Rig):

@@ -9,6 +9,7 @@ import pytest
 from daemon.toolchains import record
 from daemon.toolchains.kept import KeptFacts, TakingOver, user_cache
 from daemon.toolchains.probe import VERSION, parse
+from daemon.toolchains.toolchain import CANARY
 from tests.fakes.toolchain import PROBE_ANSWER
 
 IMAGE = f"sha256:{'1' * 64}"
@@ -81,6 +82,21 @@ async def test_what_the_daemon_found_itself_goes_before_what_was_kept_and_is_not
     assert await rig.kept.toolchain_facts(IMAGE) is None
     await rig.kept.record_toolchain_facts(IMAGE, RECORD)
     assert await rig.facts.toolchain_facts(IMAGE) == found
+
+
+async def test_what_a_command_has_tried_goes_before_what_the_daemon_has_not(rig: Rig):
+    tried = record.write(replace(FACTS, layout="v2", canary=CANARY))
+    await rig.store.record_toolchain_facts(IMAGE, RECORD)
+    await rig.kept.record_toolchain_facts(IMAGE, tried)
+    assert await rig.facts.toolchain_facts(IMAGE) == tried
+    assert await rig.store.toolchain_facts(IMAGE) == tried
+
+
+async def test_what_the_daemon_has_tried_goes_before_what_a_command_has_tried(rig: Rig):
+    tried = record.write(replace(FACTS, layout="v2", canary=CANARY))
+    await rig.store.record_toolchain_facts(IMAGE, tried)
+    await rig.kept.record_toolchain_facts(IMAGE, record.write(replace(FACTS, canary=CANARY)))
+    assert await rig.facts.toolchain_facts(IMAGE) == tried
 
 
 async def test_an_empty_cache_says_nothing(rig: Rig):
