@@ -32,6 +32,7 @@ from cache.store import Store
 from daemon.admission import Admission
 from daemon.after_recovery import AfterRecovery
 from daemon.artifacts import StoredArtifacts
+from daemon.behind import Behind
 from daemon.build_records import BuildRecords
 from daemon.cache_size import CacheSize
 from daemon.config import Config, UploadSettings
@@ -51,6 +52,7 @@ from daemon.metrics import Metrics, ProjectLabel
 from daemon.network import NetworkSettings
 from daemon.ownership import OwnSources, SharedSources
 from daemon.pipeline.assemble import Assembler
+from daemon.pipeline.attempt import Attempts
 from daemon.pipeline.check import Checker
 from daemon.pipeline.compile import CompileStage
 from daemon.pipeline.cook import CookStage
@@ -58,8 +60,11 @@ from daemon.pipeline.explain import Explainer
 from daemon.pipeline.fetch import FetchStage, NetworkAccess
 from daemon.pipeline.finish import FinishStage
 from daemon.pipeline.fork import Forks
+from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
+from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layers
+from daemon.pipeline.over_units import OverUnits
 from daemon.pipeline.pipeline import Pipeline
 from daemon.pipeline.plan import PlanStage
 from daemon.pipeline.publish import PublishStage
@@ -144,7 +149,7 @@ class Daemon:
     trials: Trials
     events: EventLog
     cache_size: CacheSize
-    harvests: Harvests
+    behind: Behind
     readiness: Readiness
     closing: asyncio.Event
     """Set when followers are to leave."""
@@ -185,10 +190,10 @@ def compose(means: Means) -> Daemon:
         blobs=store.blobs,
     )
     fetch = _fetch(means)
-    harvests = _harvests(means)
+    behind = Behind()
     libraries = LibrarySource(engine.sandboxes, store.blobs, store, {INSTANCE_LABEL: store.instance})
     recovery = Recovery(engine.survey, engine.sandboxes, engine.images, store, store.instance)
-    runner = AfterRecovery(_pipeline(means, plan, fetch, libraries, (workspaces, harvests)), recovery)
+    runner = AfterRecovery(_pipeline(means, plan, fetch, libraries, (workspaces, behind)), recovery)
     scheduler = Scheduler(records, runner, events, metrics, config.builds)
     sources = OwnSources(store) if means.tokens else SharedSources(store)
     admission = Admission(scheduler, sources)
@@ -213,7 +218,7 @@ def compose(means: Means) -> Daemon:
         trials=trials,
         events=events,
         cache_size=CacheSize(store, state_dir(config) / "blobs", metrics),
-        harvests=harvests,
+        behind=behind,
         readiness=readiness,
         closing=closing,
     )
@@ -232,7 +237,7 @@ def _fetch(means: Means) -> FetchStage:
     )
 
 
-def _harvests(means: Means) -> Harvests:
+def _harvests(means: Means, behind: Behind) -> Harvests:
     store = means.store
 
     def harvester(layout: UnitLayout) -> Harvester:
@@ -242,47 +247,59 @@ def _harvests(means: Means) -> Harvests:
         containers=means.engine.sandboxes,
         harvester=harvester,
         bound=UnitBound(records=store, blobs=store.blobs, size=means.config.units.size),
+        behind=behind,
         labels={INSTANCE_LABEL: store.instance},
     )
 
 
 def _pipeline(
-    means: Means, plan: PlanStage, fetch: FetchStage, libraries: LibrarySource, behind: tuple[Workspaces, Harvests]
+    means: Means, plan: PlanStage, fetch: FetchStage, libraries: LibrarySource, staying: tuple[Workspaces, Behind]
 ) -> Pipeline:
     config, store, engine = means.config, means.store, means.engine
-    workspaces, harvests = behind
+    workspaces, behind = staying
     limits = config.limits.sandbox()
     reader = ElfReader()
+    given = GivenUnits(records=store, blobs=store.blobs)
 
     def archive(manifest: Digest) -> AsyncIterator[bytes]:
         return layout.archive(manifest, (), store.blobs)
 
+    publish = PublishStage(images=engine.images, tags=store, archive=archive)
+    attempts = Attempts(
+        engine=engine.sandboxes,
+        settings=SandboxSettings(instance=store.instance, limits=limits, runtime=config.engine.runtime or None),
+        publish=publish,
+    )
+    layers = Layers(
+        fetch=fetch,
+        cook=CookStage(images=engine.images, given=given),
+        records=store,
+        images=engine.images,
+        harvests=_harvests(means, behind),
+    )
+    compiling = CompileStage(
+        engine=engine.sandboxes,
+        access_times=AccessTimes(
+            survey=engine.survey,
+            sandboxes=engine.sandboxes,
+            answers=store,
+            labels={INSTANCE_LABEL: store.instance},
+            runtime=config.engine.runtime or None,
+        ),
+        blobs=store.blobs,
+        reader=reader,
+        scratch=scratch(config),
+        limit=config.limits.binary,
+    )
     return Pipeline(
         plan=plan,
         fetch=fetch,
         grounds=Grounds(
             plan=plan,
-            layers=Layers(
-                fetch=fetch,
-                cook=CookStage(images=engine.images, records=store, blobs=store.blobs),
-                records=store,
-                images=engine.images,
-                harvests=harvests,
-            ),
-            compile=CompileStage(
-                engine=engine.sandboxes,
-                access_times=AccessTimes(
-                    survey=engine.survey,
-                    sandboxes=engine.sandboxes,
-                    answers=store,
-                    labels={INSTANCE_LABEL: store.instance},
-                    runtime=config.engine.runtime or None,
-                ),
-                blobs=store.blobs,
-                reader=reader,
-                scratch=scratch(config),
-                limit=config.limits.binary,
-            ),
+            layers=layers,
+            compile=compiling,
+            over_units=OverUnits(fetch=fetch, compile=compiling, given=given),
+            later=LaterLayers(plan=plan, layers=layers, attempts=attempts, behind=behind),
             workspaces=workspaces,
             forks=Forks(workspaces=workspaces, known=store, engine=engine.sandboxes, images=engine.images),
             trees=store,
@@ -290,14 +307,13 @@ def _pipeline(
         finish=FinishStage(
             assembler=Assembler(store.blobs, libraries, reader, AMD64),
             checker=Checker(store.blobs, reader, AMD64),
-            publish=PublishStage(images=engine.images, tags=store, archive=archive),
+            publish=publish,
             images=engine.images,
             engine=engine.sandboxes,
             limits=limits,
         ),
         results=store,
-        engine=engine.sandboxes,
-        sandboxes=SandboxSettings(instance=store.instance, limits=limits, runtime=config.engine.runtime or None),
+        attempts=attempts,
     )
 
 

@@ -90,7 +90,7 @@ async def _work(daemon: Daemon, means: Means, url: str, signals: Signals) -> Non
     beside = {
         asyncio.create_task(_greet(daemon, means)),
         asyncio.create_task(daemon.cache_size.run()),
-        asyncio.create_task(daemon.harvests.run()),
+        asyncio.create_task(daemon.behind.run()),
         asyncio.create_task(daemon.trials.run()),
     }
     try:

@@ -81,6 +81,10 @@ class UnitsOf:
     layout: UnitLayout
     artefact_time: int
     """The constant mtime of artefacts."""
+    direct: tuple[UnitOrigin, ...] | None = None
+    """The packages from outside that the project names itself, as far as manifests tell; None: nobody knows."""
+    profile: str = ""
+    """The last part of the directories in which units of the build's profile lie."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,8 +250,8 @@ class Compiling(Protocol):
         """The directory of the sandbox that every compile leaves behind, also one that fails."""
         ...
 
-    def step(self) -> Step:
-        """The sources over the layer."""
+    def step(self, fetched: Fetched | None = None) -> Step:
+        """The sources over the layer; over the toolchain image itself with all that was fetched."""
         ...
 
     def again(self, before: SourceTree, ledger: bytes) -> Recompile | None:
@@ -256,6 +260,10 @@ class Compiling(Protocol):
 
     def forked(self, before: SourceTree, ledger: bytes) -> Fork | None:
         """The sources over a copy of what another lineage's last compile made; None where that is not to be trusted."""
+        ...
+
+    def may_be_given(self, failure: Failure) -> bool:
+        """Whether what a compile was given, and not the sources alone, may be why it failed."""
         ...
 
     def compiled(self, reader: StepReader, again: Recompile | None = None) -> Compiled:

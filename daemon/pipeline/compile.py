@@ -1,13 +1,14 @@
-"""The compile stage: the sources over the dependency layer or the lineage's last compile, without network.
+"""The compile stage: the sources over a dependency layer, stored units or the lineage's last compile; no network.
 
 Out come binaries, and what has to be known for going on in the same sandbox; nothing else. Whether access times tell
 what a compile has read is found out beside it, once for an engine.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -15,13 +16,15 @@ from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.errors import Blame, Failure
 from daemon.builds import Diagnostic, StageName
-from daemon.ecosystems.ecosystem import Compiled, Project, Reads, Recompile, Remembered, StepReader
+from daemon.ecosystems.ecosystem import Compiled, Project, Reads, Recompile, Remembered, Step, StepReader
+from daemon.ecosystems.kept import Fetched
 from daemon.engine.engine import Sandboxes
 from daemon.errors import BadOutput
 from daemon.image.elf import ElfInput, ElfReader
 from daemon.pipeline.assemble import CompiledBinary
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.spool import copied, regular_files, spooled
+from daemon.tarball import Member
 
 
 class AccessTimes(Protocol):
@@ -70,7 +73,7 @@ Keep = Callable[[Left], Awaitable[None]]
 
 
 class CompileStage:
-    """Compiles over a layer, or goes on in a workspace."""
+    """Compiles over a layer or over units, or goes on in a workspace."""
 
     def __init__(
         self,
@@ -91,15 +94,15 @@ class CompileStage:
 
     async def compile(self, project: Project, layer: str, attempt: Attempt, keep: Keep) -> CompileResult:
         """Compile in a new sandbox of the layer, an image id; only one that compiled is kept."""
-        step = project.compiling.step()
-        async with (
-            attempt.progress.stage(StageName.COMPILE),
-            self._reads(project) as reads,
-            attempt.sandboxes.sandbox("compile", layer, step.environment) as sandbox,
-        ):
-            reader = project.reader(attempt.progress)
-            await attempt.sandboxes.run(sandbox, step, reader)
-            return await self._result(project, _Run(sandbox, reader, reads), attempt, keep)
+        return await self._anew(project, layer, project.compiling.step(), attempt, keep)
+
+    async def over_units(
+        self, project: Project, fetched: Fetched, units: Iterable[Member], attempt: Attempt, keep: Keep
+    ) -> CompileResult:
+        """Compile in a new sandbox of the toolchain image, into which all goes that a cook would get."""
+        step = project.compiling.step(fetched)
+        step = replace(step, members=chain(step.members, units))
+        return await self._anew(project, project.plan.toolchain.facts.image_id, step, attempt, keep)
 
     async def again(
         self, project: Project, sandbox: str, again: Recompile, attempt: Attempt, keep: Keep
@@ -127,6 +130,16 @@ class CompileStage:
         finally:
             asking.cancel()
             await asyncio.wait({asking})
+
+    async def _anew(self, project: Project, image: str, step: Step, attempt: Attempt, keep: Keep) -> CompileResult:
+        async with (
+            attempt.progress.stage(StageName.COMPILE),
+            self._reads(project) as reads,
+            attempt.sandboxes.sandbox("compile", image, step.environment) as sandbox,
+        ):
+            reader = project.reader(attempt.progress)
+            await attempt.sandboxes.run(sandbox, step, reader)
+            return await self._result(project, _Run(sandbox, reader, reads), attempt, keep)
 
     async def _result(self, project: Project, run: _Run, attempt: Attempt, keep: Keep) -> CompileResult:
         compiled = project.compiling.compiled(run.reader, run.again)

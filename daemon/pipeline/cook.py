@@ -4,29 +4,25 @@ The layer is an image that the engine commits from the cook's own sandbox, after
 but the units of dependencies. Only this stage makes layers (laws 2, 4, 6).
 """
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Protocol
 
-from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.errors import Blame, Failure
-from cache.units import RemovedUnits, UnitRecord
+from cache.units import UnitRecord
 from daemon.builds import StageName
-from daemon.ecosystems.ecosystem import Plan, Project
+from daemon.ecosystems.ecosystem import Project
 from daemon.engine.engine import EngineImage, Images
-from daemon.engine.settled import to_the_end
 from daemon.errors import FetchFailed, StillConnected
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.fetch import Provisions
+from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.sandboxes import INSTANCE_LABEL
 from daemon.units.cook import CookNotes, GivenUnit, LiveUnit
 from daemon.units.layout import UnitId
-from daemon.units.placing import Placing
 
 LAYER_LABEL = "bloomery.layer"
 """On a layer's image: the digest of its exact key."""
@@ -63,25 +59,12 @@ Keep = Callable[[CookedLayer], Awaitable[None]]
 """Puts a layer on record, or removes its image; nothing comes between the commit and this."""
 
 
-class UnitRecords(Protocol):
-    """Where units are remembered."""
-
-    async def touch_units(self, scope: str, unit_key: Digest, digests: Iterable[Digest], at: float) -> None:
-        """These were used."""
-        ...
-
-    async def forget_units(self, scope: str, unit_key: Digest, digests: Iterable[Digest]) -> RemovedUnits:
-        """Drop units that are damaged, with all that was compiled against them."""
-        ...
-
-
 class CookStage:
     """Makes dependency layers."""
 
-    def __init__(self, *, images: Images, records: UnitRecords, blobs: BlobStore) -> None:
+    def __init__(self, *, images: Images, given: GivenUnits) -> None:
         self._images = images
-        self._records = records
-        self._blobs = blobs
+        self._given = given
 
     async def cook(self, project: Project, ingredients: Ingredients, attempt: Attempt, keep: Keep) -> CookedLayer:
         """Cook, settle, commit, keep."""
@@ -98,24 +81,20 @@ class CookStage:
             return await self._cook(project, replace(ingredients.elsewhere(), units=()), attempt, keep)
 
     async def _cook(self, project: Project, ingredients: Ingredients, attempt: Attempt, keep: Keep) -> CookedLayer:
-        provisions = ingredients.provisions
+        provisions, units = ingredients.provisions, project.plan.units
         step = project.cooking.step(provisions.fetched if provisions.sandbox is None else None)
         key = project.plan.exact.digest
         sandboxes, progress = attempt.sandboxes, attempt.progress
         reader = project.reader(progress)
-        given = nullcontext(provisions.sandbox) if provisions.sandbox is not None else None
+        fetching = nullcontext(provisions.sandbox) if provisions.sandbox is not None else None
         own = sandboxes.sandbox("cook", project.plan.toolchain.facts.image_id, step.environment)
-        async with given or own as sandbox:
+        async with fetching or own as sandbox:
             async with progress.stage(StageName.COOK):
-                placing = self._placing(project.plan)
-                if placing is not None:
-                    step = replace(step, members=chain(step.members, placing.members(ingredients.units)))
-                started = time.monotonic()
-                try:
+                async with self._given.placing(units, attempt) if units else nullcontext() as placing:
+                    if placing is not None:
+                        step = replace(step, members=chain(step.members, placing.members(ingredients.units)))
+                    started = time.monotonic()
                     await sandboxes.run(sandbox, step, reader)
-                finally:
-                    if placing is not None and placing.damaged:
-                        await to_the_end(self._forget(project.plan, placing, attempt))
                 seconds = time.monotonic() - started
                 await sandboxes.run(sandbox, project.cooking.settle(reader), project.reader(progress))
             async with progress.stage(StageName.COMMIT):
@@ -132,26 +111,9 @@ class CookStage:
                     placed=placed,
                 )
                 await keep(layer)
-        if project.plan.units is not None and placed:
-            digests = [unit.digest for unit in placed]
-            await self._records.touch_units(attempt.request.scope, project.plan.units.key, digests, time.time())
+        if units is not None and placed:
+            await self._given.used(units, placed, attempt)
         return layer
-
-    def _placing(self, plan: Plan) -> Placing | None:
-        units = plan.units
-        if units is None:
-            return None
-        return Placing(blobs=self._blobs, layout=units.layout, artefact_time=units.artefact_time)
-
-    async def _forget(self, plan: Plan, placing: Placing, attempt: Attempt) -> None:
-        """What was damaged is forgotten, also where the cook fails: its harvest is to store it anew."""
-        assert plan.units is not None
-        count = len(placing.damaged) + len(placing.left_out)
-        attempt.progress.note(f"{count} stored units were damaged or gone; they are compiled again.")
-        damaged = [unit.digest for unit in placing.damaged]
-        removed = await self._records.forget_units(attempt.request.scope, plan.units.key, damaged)
-        for blob in removed.blobs:
-            await asyncio.to_thread(self._blobs.remove, blob)
 
 
 def _notes(attempt: Attempt, live: tuple[LiveUnit, ...], placed: tuple[UnitRecord, ...], seconds: float) -> CookNotes:

@@ -1,7 +1,6 @@
 """From binaries to published images: assemble, check, publish, in that order, for each image that was asked for."""
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from cache.digest import Digest
@@ -12,7 +11,7 @@ from daemon.pipeline.assemble import AssembledImage, Assembler
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.check import Checker, run_check
 from daemon.pipeline.compile import CompileResult
-from daemon.pipeline.publish import Publishing, PublishStage
+from daemon.pipeline.publish import PublishStage
 from daemon.pipeline.sandboxes import BuildSandboxes
 
 
@@ -74,10 +73,6 @@ class FinishStage:
                     for image, request in zip(assembled, plan.images, strict=True)
                 ]
             )
-
-    def publishing(self) -> AbstractAsyncContextManager[Publishing]:
-        """An attempt's side of publishing; see `PublishStage.publishing`."""
-        return self._publish.publishing()
 
     async def publish_again(self, images: Sequence[BuiltImage], plan: Plan, attempt: Attempt) -> tuple[BuiltImage, ...]:
         """Images of an earlier build under the tags of this one; loaded again where the engine has lost them."""

@@ -1,4 +1,4 @@
-"""What a compile stands on, the best that proves sound: the lineage's workspace, a dependency layer, or a new one.
+"""What a compile stands on, the best that proves sound: the lineage's workspace, a layer, stored units, or a new layer.
 
 Something that turns out gone or damaged is discarded and the next rung taken, with a note: a slower build, never a
 wrong one (law 9).
@@ -18,7 +18,9 @@ from daemon.errors import FetchFailed, ImageGone, SandboxGone
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.compile import CompileResult, CompileStage, Left
 from daemon.pipeline.fork import Forks
+from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layer, Layers
+from daemon.pipeline.over_units import OverUnits
 from daemon.pipeline.plan import PlanStage, Reusable
 from daemon.pipeline.workspaces import Unforkable, Workspaces, lineage_of
 
@@ -67,6 +69,8 @@ class Grounds:
         plan: PlanStage,
         layers: Layers,
         compile: CompileStage,  # noqa: A002 - the stage's name
+        over_units: OverUnits,
+        later: LaterLayers,
         workspaces: Workspaces,
         forks: Forks,
         trees: Trees,
@@ -74,6 +78,8 @@ class Grounds:
         self._plan = plan
         self._layers = layers
         self._compile = compile
+        self._over_units = over_units
+        self._later = later
         self._workspaces = workspaces
         self._forks = forks
         self._trees = trees
@@ -81,7 +87,7 @@ class Grounds:
     async def compile(self, planned: Planned, attempt: Attempt) -> Compilation:
         """Compile once, or again on lower ground."""
         if planned.reusable.choice.rung is not Rung.WORKSPACE:
-            return await self._over_layer(planned, planned.reusable, attempt)
+            return await self._below_workspace(planned, planned.reusable, attempt)
         parent = planned.reusable.forked_from
         done = await (
             self._in_workspace(planned, attempt) if parent is None else self._forked(planned, parent, attempt)
@@ -90,11 +96,12 @@ class Grounds:
             return done
         await attempt.sandboxes.removed()
         reusable = await self._plan.below_workspace(planned.plan, attempt.request, planned.reusable, done)
-        return await self._over_layer(planned, reusable, attempt)
+        return await self._below_workspace(planned, reusable, attempt)
 
     async def after_build(self, build: str) -> None:
         """Do what waits for the end of this build, however it ended."""
         await self._layers.after_build(build)
+        self._later.after_build(build)
 
     async def _in_workspace(self, planned: Planned, attempt: Attempt) -> Compilation | WhyNot:
         lineage = lineage_of(attempt.request, planned.plan.project)
@@ -147,12 +154,41 @@ class Grounds:
             forked_from=parent,
         )
 
-    async def _over_layer(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Compilation:
+    async def _below_workspace(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Compilation:
         for refusal in reusable.choice.refusals:
             if refusal.why is WhyNot.PRUNED and refusal.rung is not Rung.WORKSPACE:
                 attempt.progress.note(f"The kept {refusal.rung} is gone from here; it is made again.")
             elif refusal.why is WhyNot.DAMAGED and refusal.rung is Rung.LAYER:
                 attempt.progress.note("The kept layer is not the one that was cooked; it is made again.")
+        if reusable.nothing_missing:
+            done = await self._over_units_alone(planned, reusable, attempt)
+            if done is not None:
+                return done
+            await attempt.sandboxes.removed()
+            reusable = reusable.without_units()
+        return await self._over_layer(planned, reusable, attempt)
+
+    async def _over_units_alone(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Compilation | None:
+        """Without a cook before the answer; the layer comes behind it, for other lineages."""
+
+        async def keep(left: Left, seconds: float) -> None:
+            await self._keep(seconds, planned, left, attempt)
+
+        done = await self._over_units.compile(planned.project, reusable.units, attempt, keep)
+        if done is None:
+            return None
+        self._later.owe(planned.project, attempt)
+        refusals = reusable.choice.refusals
+        if not done.result.reused:
+            refusals = (*refusals, Refusal(Rung.UNITS, WhyNot.NOT_STORED if done.placed else WhyNot.DAMAGED))
+        return Compilation(
+            result=done.result,
+            rung=Rung.UNITS if done.result.reused else Rung.NONE,
+            seconds_saved=done.saved,
+            refusals=refusals,
+        )
+
+    async def _over_layer(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Compilation:
         layer = await self._layers.obtain(planned.project, reusable, attempt)
         try:
             result = await self._compiled(planned, layer, attempt)

@@ -19,6 +19,7 @@ from daemon.keyed_locks import KeyedLocks
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.cook import CookedLayer, CookStage, Ingredients, is_layer
 from daemon.pipeline.fetch import FetchStage, Provisions
+from daemon.pipeline.given import saved
 from daemon.pipeline.plan import Reusable
 from daemon.units.background import Crop
 from daemon.units.cook import Cook
@@ -128,7 +129,7 @@ class Layers:
             rung=Rung.UNITS if cooked.reused else Rung.NONE,
             seconds=time.monotonic() - started,
             refusals=refusals,
-            saved=_saved(cooked),
+            saved=saved(cooked.placed, cooked.reused),
             compiled=cooked.packages,
         )
 
@@ -186,12 +187,6 @@ class Layers:
 
 def _name(project: Project, request: BuildRequest) -> tuple[Digest, str, str]:
     return project.plan.exact.digest, request.scope, project.plan.private
-
-
-def _saved(cooked: CookedLayer) -> float:
-    """The recorded seconds of the very units that were put in and not compiled again."""
-    fresh = set(cooked.reused)
-    return sum(unit.seconds for unit in cooked.placed if f"{unit.origin.name} {unit.origin.version}" in fresh)
 
 
 def _held(record: LayerRecord, reusable: Reusable) -> Layer:

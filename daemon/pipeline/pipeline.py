@@ -15,16 +15,14 @@ from cache.digest import Digest, DigestMismatch
 from cache.index import ResultRecord
 from cache.reuse import ReuseReport, Rung
 from daemon.builds import Build, BuiltImage, Outcome, StageName
-from daemon.engine.engine import Sandboxes
 from daemon.errors import EngineRefused, ImageGone
 from daemon.events import Progress
-from daemon.pipeline.attempt import Attempt
+from daemon.pipeline.attempt import Attempt, Attempts
 from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.finish import FinishStage, stays
 from daemon.pipeline.ground import Compilation, Grounds, Planned
 from daemon.pipeline.plan import PlanStage
 from daemon.pipeline.results import read_outcome, remove_damaged
-from daemon.pipeline.sandboxes import BuildSandboxes, SandboxSettings
 
 
 class Results(Protocol):
@@ -50,16 +48,14 @@ class Pipeline:
         grounds: Grounds,
         finish: FinishStage,
         results: Results,
-        engine: Sandboxes,
-        sandboxes: SandboxSettings,
+        attempts: Attempts,
     ) -> None:
         self._plan = plan
         self._fetch = fetch
         self._grounds = grounds
         self._finish = finish
         self._results = results
-        self._engine = engine
-        self._sandboxes = sandboxes
+        self._attempts = attempts
 
     async def run(self, build: Build, progress: Progress) -> Outcome:
         """Build; raises a `Failure` whose kind says whose turn it is.
@@ -77,11 +73,7 @@ class Pipeline:
 
     async def _run(self, build: Build, progress: Progress) -> Outcome:
         started = time.monotonic()
-        async with (
-            self._finish.publishing() as publishing,
-            BuildSandboxes(self._engine, self._sandboxes, build) as sandboxes,
-        ):
-            attempt = Attempt(build=build, sandboxes=sandboxes, progress=progress, publishing=publishing)
+        async with self._attempts.begun(build, progress) as attempt:
             planned = await self._planned(attempt)
             for note in planned.project.plan.notes:
                 progress.note(note)

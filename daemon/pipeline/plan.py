@@ -23,6 +23,7 @@ from daemon.pipeline.cook import is_layer
 from daemon.pipeline.results import is_kept
 from daemon.pipeline.workspaces import Lineage, Parent, lineage_of
 from daemon.toolchains.toolchain import Toolchain
+from daemon.units.expectation import nothing_missing
 from daemon.units.selection import choose as choose_units
 
 
@@ -99,7 +100,9 @@ class Reusable:
     """The lineage whose the workspace is, where it is another's."""
     layer: LayerRecord | None = None
     units: tuple[UnitRecord, ...] = ()
-    """For a cook, each after those that it was compiled against."""
+    """For a cook or a compile, each after those that it was compiled against."""
+    nothing_missing: bool = False
+    """Whether a compile over these is expected to find every dependency."""
 
     @property
     def seconds(self) -> float:
@@ -117,6 +120,11 @@ class Reusable:
     def against(self, *rungs: Rung) -> tuple[Refusal, ...]:
         """The refusals of these rungs."""
         return tuple(refusal for refusal in self.choice.refusals if refusal.rung in rungs)
+
+    def without_units(self) -> "Reusable":
+        """The same where the units are not to be trusted."""
+        refusals = (*self.choice.refusals, Refusal(Rung.UNITS, WhyNot.DAMAGED))
+        return replace(self, choice=ReusePlan(Rung.NONE, refusals), units=(), nothing_missing=False)
 
 
 class PlanStage:
@@ -217,9 +225,9 @@ class PlanStage:
         """What fits below a layer that proved damaged; `refused` are the higher rungs."""
         if plan.units is None:
             return Reusable(choice=ReusePlan(Rung.NONE, refused))
-        units, candidate = await self._units(plan, request, plan.units)
+        stored, candidate = await self._units(plan, request, plan.units)
         choice = choose((candidate,))
-        return Reusable(choice=ReusePlan(choice.rung, (*refused, *choice.refusals)), units=units)
+        return replace(stored, choice=ReusePlan(choice.rung, (*refused, *choice.refusals)))
 
     async def _below(self, plan: Plan, request: BuildRequest, result: Candidate) -> Reusable:
         lineage = lineage_of(request, plan.project)
@@ -254,17 +262,16 @@ class PlanStage:
             return Reusable(choice=choose((*above, candidate)), layer=layer)
         if plan.units is None:
             return Reusable(choice=choose((*above, candidate)))
-        units, stored = await self._units(plan, request, plan.units)
-        return Reusable(choice=choose((*above, candidate, stored)), units=units)
+        stored, of_units = await self._units(plan, request, plan.units)
+        return replace(stored, choice=choose((*above, candidate, of_units)))
 
-    async def _units(
-        self, plan: Plan, request: BuildRequest, wanted: UnitsOf
-    ) -> tuple[tuple[UnitRecord, ...], Candidate]:
+    async def _units(self, plan: Plan, request: BuildRequest, wanted: UnitsOf) -> tuple[Reusable, Candidate]:
         names = {origin.name for origin in wanted.origins}
         stored = await self._index.units(request.scope, wanted.key, names)
         units = await asyncio.to_thread(choose_units, stored, wanted.origins)
-        standing = Standing.HELD if units else Standing.ABSENT
-        return units, Candidate(rung=Rung.UNITS, standing=standing, wanted=plan.exact)
+        candidate = Candidate(rung=Rung.UNITS, standing=Standing.HELD if units else Standing.ABSENT, wanted=plan.exact)
+        complete = wanted.direct is not None and nothing_missing(wanted.direct, units, wanted.profile)
+        return Reusable(choice=choose((candidate,)), units=units, nothing_missing=complete), candidate
 
     async def _layer(self, plan: Plan, request: BuildRequest) -> tuple[LayerRecord | None, Candidate]:
         layer = await self._index.layer(plan.exact.digest, request.scope, plan.project)

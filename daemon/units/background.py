@@ -1,17 +1,16 @@
-"""Harvests layers behind the answers: one after another, each from a container of its layer that is never started.
+"""Harvests layers behind the answers (`daemon.behind`), each from a container of its layer that is never started.
 
-Nothing waits for it and nothing depends on it: a harvest that fails, or that a stop of the daemon cuts off, costs
-compiling those units again some day.
+A harvest that fails, or that a stop of the daemon cuts off, costs compiling those units again some day.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import structlog
 
-from cache.errors import Failure
+from daemon.behind import Behind
 from daemon.engine.engine import Limits, SandboxSpec
 from daemon.engine.settled import settled, to_the_end
 from daemon.units.cook import Cook
@@ -66,39 +65,28 @@ HarvesterOf = Callable[[UnitLayout], Harvester]
 
 
 class Harvests:
-    """The crops that wait, and the one that is brought in."""
+    """Brings in crops."""
 
     def __init__(
-        self, *, containers: Containers, harvester: HarvesterOf, bound: Bound, labels: Mapping[str, str]
+        self,
+        *,
+        containers: Containers,
+        harvester: HarvesterOf,
+        bound: Bound,
+        behind: Behind,
+        labels: Mapping[str, str],
     ) -> None:
         self._bound = bound
+        self._behind = behind
         self._containers = containers
         self._harvester = harvester
         self._labels = labels
-        self._waiting: asyncio.Queue[Crop] = asyncio.Queue()
         self._number = 0
         self._log = structlog.get_logger()
 
     def put(self, crop: Crop) -> None:
         """To be harvested when there is time; returns at once."""
-        self._waiting.put_nowait(crop)
-
-    async def run(self) -> None:
-        """Harvest until cancelled."""
-        while True:
-            crop = await self._waiting.get()
-            try:
-                await self.harvest(crop)
-            except (Failure, OSError) as failure:
-                self._log.warning("harvest.failed", layer=crop.image_id, error=str(failure))
-            except Exception:  # noqa: BLE001 - hostile bytes are read here, and the next crop waits
-                self._log.exception("harvest.failed", layer=crop.image_id)
-            finally:
-                self._waiting.task_done()
-
-    async def idle(self) -> None:
-        """Wait until nothing is left to harvest."""
-        await self._waiting.join()
+        self._behind.put("harvest", crop.image_id, partial(self.harvest, crop))
 
     async def harvest(self, crop: Crop) -> Harvest:
         """Harvest one layer now; no container is left, however it ends."""

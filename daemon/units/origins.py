@@ -14,11 +14,12 @@ def origins(lock: Lockfile, config: CargoConfig) -> tuple[UnitOrigin, ...]:
     """The packages of a lock whose units may be stored or put in, sorted."""
     if config.local_sources:
         return ()
-    found = (_origin(package) for package in lock.external() if not package.replace)
-    return tuple(sorted(origin for origin in found if origin is not None))
+    found = (origin(package) for package in lock.external() if not package.replace)
+    return tuple(sorted(each for each in found if each.proof))
 
 
-def _origin(package: LockedPackage) -> UnitOrigin | None:
+def origin(package: LockedPackage) -> UnitOrigin:
+    """A package from outside, with an empty proof where the lock has none."""
     source, _, revision = (package.source or "").partition("#")
     if source.startswith("git+"):
         proof = revision
@@ -26,4 +27,4 @@ def _origin(package: LockedPackage) -> UnitOrigin | None:
         proof = package.checksum or ""
     else:
         proof = ""
-    return UnitOrigin(name=package.name, version=package.version, source=source, proof=proof) if proof else None
+    return UnitOrigin(name=package.name, version=package.version, source=source, proof=proof)

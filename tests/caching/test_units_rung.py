@@ -5,7 +5,6 @@ and a chain of three (quote, proc-macro2, unicode-ident). The oracle is the clea
 to be the same, digest for digest. The daemon is this module's own, so that what it has stored is known.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,15 +34,15 @@ SAYS = {
 }
 
 
-def grove(*packages: str, optimised: int = 0) -> Files:
+def grove(*packages: str, optimised: int = 0, name: str = NAME) -> Files:
     """A program that uses these crates, of `FIRST` and those that are named."""
     direct = sorted(name for name in SAYS if any(package.startswith(f"{name} ") for package in packages))
     wanted = "".join(f'{name} = "1"\n' for name in direct)
     profile = f"[profile.release]\nopt-level = {optimised}\n"
     body = "".join(f"    {SAYS[name]}\n" for name in direct)
     return {
-        "Cargo.toml": manifest(NAME, f"[dependencies]\n{wanted}{profile}"),
-        "Cargo.lock": lock({NAME: direct}, *packages),
+        "Cargo.toml": manifest(name, f"[dependencies]\n{wanted}{profile}"),
+        "Cargo.lock": lock({name: direct}, *packages),
         "src/main.rs": f'fn main() {{\n    println!("grove");\n{body}}}\n',
     }
 
@@ -55,6 +54,14 @@ SMALL = grove(ITOA)
 FLAGGED = SMALL | {".cargo/config.toml": '[build]\nrustflags = ["-Cdebug-assertions"]\n'}
 OPTIMISED = grove(ITOA, optimised=1)
 BUMPED = grove(ITOA, QUOTE, MACRO, BUMPED_IDENT)
+ORCHARD = "bloomery-e2e-orchard"
+SECOND = grove(*FIRST, PASTE, CFG_IF, name=ORCHARD) | {"src/more.rs": "pub fn more() {}\n"}
+"""Another project with the dependencies of `C`."""
+CONDITIONS = {
+    "of some targets": '[target."cfg(unix)".dependencies]\ncfg-if = "1"\n',
+    "optional": '[dependencies.cfg-if]\nversion = "1"\noptional = true\n[features]\ndefault = ["cfg-if"]\n',
+}
+"""Ways to depend on a crate that say not before cargo runs whether it is wanted."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -79,21 +86,12 @@ class Grown:
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
 async def grown(shop: Workshop) -> Grown:
     first, clean = await both(shop.build(A), shop.clean(C))
-    await harvest(shop)
+    await shop.idle()
     second = await shop.build(B)
-    await harvest(shop)
+    await shop.idle()
     third = await shop.build(C)
-    await harvest(shop)
+    await shop.idle()
     return Grown(first, second, third, clean)
-
-
-async def harvest(shop: Workshop) -> None:
-    """What a daemon does behind its answers."""
-    working = asyncio.create_task(shop.daemon.harvests.run())
-    async with asyncio.timeout(60):
-        await shop.daemon.harvests.idle()
-    working.cancel()
-    await asyncio.wait({working})
 
 
 async def blobs(shop: Workshop, name: str) -> list[Path]:
@@ -158,21 +156,57 @@ async def test_law_7_another_scope_is_given_none(shop: Workshop):
     assert stranger.digest == known.digest
 
 
+async def test_a_second_project_compiles_its_own_alone_and_its_layer_comes_behind_the_answer(
+    shop: Workshop, grown: Grown
+):
+    second, clean = await both(shop.build(SECOND), shop.clean(SECOND))
+    assert (second.rung, second.compiled) == (Rung.UNITS, {f"{ORCHARD} 0.1.0"})
+    assert second.report.reused == len(FIRST) + 2
+    assert second.report.seconds_saved > 0
+    assert second.digest == clean.digest
+    assert await shop.store.latest_layer("default", ORCHARD) is None
+
+    await shop.idle()
+
+    assert (await shop.layer(second)).image_id
+    third = await shop.build(SECOND | {"src/main.rs": grove()["src/main.rs"]}, lineage="third")
+    assert (third.rung, third.compiled) == (Rung.LAYER, {f"{ORCHARD} 0.1.0"})
+
+
+@pytest.mark.parametrize("how", CONDITIONS)
+async def test_what_nobody_expected_to_be_missing_is_compiled(shop: Workshop, how: str):
+    """Only itoa is stored in this scope; the manifest does not say that cfg-if is wanted here."""
+    scope = f"expecting {how}"
+    await shop.build(SMALL, scope=scope)
+    await shop.idle()
+    wanted = manifest(NAME, '[dependencies]\nitoa = "1"\n[profile.release]\nopt-level = 0\n' + CONDITIONS[how])
+    files = grove(ITOA, CFG_IF) | {"Cargo.toml": wanted}
+
+    built, clean = await both(shop.build(files, scope=scope), shop.clean(files))
+
+    assert (built.rung, built.compiled) == (Rung.UNITS, {CFG_IF, OWN})
+    assert built.digest == clean.digest
+    assert await shop.stored("cfg-if", scope) == {}
+    await shop.idle()
+    assert (await shop.stored("cfg-if", scope)).keys() <= (await shop.stored("cfg-if")).keys()
+    assert await shop.stored("cfg-if", scope)
+
+
 async def test_law_9_bad_units_are_told_of_and_compiled_again_and_the_next_cook_has_them(shop: Workshop, grown: Grown):
     """The last test: it damages what the others stand on."""
-    (itoa,) = await blobs(shop, "itoa")
-    content = bytearray(itoa.read_bytes())
-    content[len(content) // 2] ^= 1
-    itoa.write_bytes(content)
-    (cfg_if,) = await blobs(shop, "cfg-if")
-    cfg_if.unlink()
+    for itoa in await blobs(shop, "itoa"):
+        content = bytearray(itoa.read_bytes())
+        content[len(content) // 2] ^= 1
+        itoa.write_bytes(content)
+    for cfg_if in await blobs(shop, "cfg-if"):
+        cfg_if.unlink()
 
     mended = await over_units(shop, C, "mended")
 
     assert (mended.rung, mended.compiled) == (Rung.UNITS, {ITOA, CFG_IF, OWN})
     assert mended.digest == grown.clean.digest
     told = [event async for event in shop.daemon.events.follow(mended.build.id, 0)]
-    assert "2 stored units were damaged or gone; they are compiled again." in str(told)
-    await harvest(shop)
+    assert "stored units were damaged or gone; they are compiled again." in str(told)
+    await shop.idle()
     again = await over_units(shop, C, "again")
     assert (again.rung, again.compiled, again.digest) == (Rung.UNITS, {OWN}, grown.clean.digest)

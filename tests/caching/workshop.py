@@ -11,6 +11,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import zstandard
+
 from api.composition import Daemon, Means, clear_scratch, compose
 from cache.archive_limits import ArchiveLimits
 from cache.digest import Digest
@@ -130,6 +132,24 @@ class Workshop:
         ended = await BuildRecords(self.store).build(build)
         self._images.update(image.image_id for image in (ended.outcome.images if ended.outcome else ()))
         return Built(ended)
+
+    async def idle(self) -> None:
+        """Do what waits behind the answers, as a running daemon does."""
+        working = asyncio.create_task(self.daemon.behind.run())
+        async with asyncio.timeout(120):
+            await self.daemon.behind.idle()
+        working.cancel()
+        await asyncio.wait({working})
+
+    async def stored(self, name: str, scope: str = "default") -> dict[Digest, bytes]:
+        """The stored units of a package, by digest, each with its files' bytes."""
+        query = "SELECT digest, blob FROM units WHERE name = ? AND scope = ?"
+        rows = await self.store._database.read(lambda tables: tables.execute(query, (name, scope)).fetchall())
+        blobs = {Digest.parse(digest): self.store.blobs.path(Digest.parse(blob)) for digest, blob in rows}
+        return {
+            digest: zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes())
+            for digest, path in blobs.items()
+        }
 
     async def tree(self, files: Files) -> Digest:
         """The files as a tree that is here."""

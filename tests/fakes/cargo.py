@@ -135,6 +135,7 @@ class FakeCargo:
         for name in self._locked(step):
             if name in self.elsewhere:
                 continue
+            step.read(f"{_ARCHIVES}/{name}.crate")
             fresh = _unit(name) in step.files
             for path, content in _files(name).items() if not fresh else ():
                 step.write(f"/target/{path}", content)

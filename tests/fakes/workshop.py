@@ -11,6 +11,7 @@ from typing import Any, Self
 from cache.digest import Digest
 from cache.store import Store
 from cache.workspaces import WorkspaceRecord
+from daemon.behind import Behind
 from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome
 from daemon.ecosystems.ecosystem import Reads
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
@@ -22,6 +23,7 @@ from daemon.image.elf import ElfReader
 from daemon.image.library_source import LibrarySource
 from daemon.ownership import SharedSources
 from daemon.pipeline.assemble import Assembler
+from daemon.pipeline.attempt import Attempts
 from daemon.pipeline.check import Checker
 from daemon.pipeline.compile import CompileStage
 from daemon.pipeline.cook import CookStage
@@ -29,8 +31,11 @@ from daemon.pipeline.explain import Explainer, Explanation
 from daemon.pipeline.fetch import FetchStage, NetworkAccess
 from daemon.pipeline.finish import FinishStage
 from daemon.pipeline.fork import Forks
+from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
+from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layers
+from daemon.pipeline.over_units import OverUnits
 from daemon.pipeline.pipeline import Pipeline
 from daemon.pipeline.plan import PlanStage
 from daemon.pipeline.publish import PublishStage
@@ -147,10 +152,12 @@ class Workshop:
             states = Stepwise(states, point)
         blobs = store.blobs
         libraries = LibrarySource(sandboxes, blobs, store, {INSTANCE_LABEL: store.instance})
+        self.behind = Behind()
         self.harvests = Harvests(
             containers=engine.sandboxes,
             harvester=lambda layout: Harvester(blobs=blobs, records=store, layout=layout, scratch=self.scratch),
             bound=UnitBound(records=store, blobs=blobs, size=self.unit_bytes),
+            behind=self.behind,
             labels={INSTANCE_LABEL: store.instance},
         )
         self.workspaces = Workspaces(records=records, states=states, bounds=self.bounds)
@@ -168,44 +175,51 @@ class Workshop:
         fetch = FetchStage(
             engine=sandboxes, index=records, blobs=blobs, access=access, scratch=self.scratch, limit=1 << 20
         )
+        publish = PublishStage(
+            images=images, tags=records, archive=lambda manifest: layout.archive(manifest, (), blobs)
+        )
         self.finish = FinishStage(
             assembler=Assembler(blobs, libraries, self._reader, AMD64),
             checker=Checker(blobs, self._reader, AMD64),
-            publish=PublishStage(
-                images=images, tags=records, archive=lambda manifest: layout.archive(manifest, (), blobs)
-            ),
+            publish=publish,
             images=images,
             engine=sandboxes,
             limits=self.limits,
+        )
+        settings = SandboxSettings(instance=store.instance, limits=self.limits, removal_pauses=(0.0,))
+        attempts = Attempts(engine=sandboxes, settings=settings, publish=publish)
+        given = GivenUnits(records=records, blobs=blobs)
+        layers = Layers(
+            fetch=fetch,
+            cook=CookStage(images=images, given=given),
+            records=records,
+            images=images,
+            harvests=self.harvests,
+        )
+        compiling = CompileStage(
+            engine=sandboxes,
+            access_times=KnownAccessTimes(self.reads),
+            blobs=blobs,
+            reader=self._reader,
+            scratch=self.scratch,
+            limit=64 << 20,
         )
         self.pipeline = Pipeline(
             plan=self.plan,
             fetch=fetch,
             grounds=Grounds(
                 plan=self.plan,
-                layers=Layers(
-                    fetch=fetch,
-                    cook=CookStage(images=images, records=records, blobs=blobs),
-                    records=records,
-                    images=images,
-                    harvests=self.harvests,
-                ),
-                compile=CompileStage(
-                    engine=sandboxes,
-                    access_times=KnownAccessTimes(self.reads),
-                    blobs=blobs,
-                    reader=self._reader,
-                    scratch=self.scratch,
-                    limit=64 << 20,
-                ),
+                layers=layers,
+                compile=compiling,
+                over_units=OverUnits(fetch=fetch, compile=compiling, given=given),
+                later=LaterLayers(plan=self.plan, layers=layers, attempts=attempts, behind=self.behind),
                 workspaces=self.workspaces,
                 forks=Forks(workspaces=self.workspaces, known=records, engine=sandboxes, images=images),
                 trees=records,
             ),
             finish=self.finish,
             results=records,
-            engine=sandboxes,
-            sandboxes=SandboxSettings(instance=store.instance, limits=self.limits, removal_pauses=(0.0,)),
+            attempts=attempts,
         )
         self.explainer = Explainer(trees=SharedSources(self.store), plan=self.plan, fetch=fetch)
 
@@ -251,9 +265,9 @@ class Workshop:
 
     async def harvest(self) -> None:
         """Bring in what builds that have ended left to be harvested, as a daemon does behind its answers."""
-        working = asyncio.create_task(self.harvests.run())
+        working = asyncio.create_task(self.behind.run())
         async with asyncio.timeout(10):
-            await self.harvests.idle()
+            await self.behind.idle()
         working.cancel()
         await asyncio.wait({working})
 

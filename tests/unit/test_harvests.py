@@ -11,6 +11,7 @@ import pytest
 from cache.digest import Digest
 from cache.store import Store
 from cache.units import UnitOrigin
+from daemon.behind import Behind
 from daemon.errors import EngineRefused, EngineUnavailable, ImageGone
 from daemon.units.background import Containers, Crop, Harvests
 from daemon.units.cook import Cook, CookNotes
@@ -82,23 +83,34 @@ def crop(name: str, image: str = "layer:1") -> Crop:
     return Crop(image_id=image, cook=cook, layout=LayoutV1())
 
 
-def harvests(engine: FakeEngine, harvester: Harvested, containers: Containers | None = None) -> Harvests:
+@pytest.fixture
+def behind() -> Behind:
+    return Behind()
+
+
+def harvests(
+    engine: FakeEngine, harvester: Harvested, behind: Behind, containers: Containers | None = None
+) -> Harvests:
     return Harvests(
-        containers=containers or engine.sandboxes, harvester=lambda _: harvester, bound=Unbounded(), labels=LABELS
+        containers=containers or engine.sandboxes,
+        harvester=lambda _: harvester,
+        bound=Unbounded(),
+        behind=behind,
+        labels=LABELS,
     )
 
 
 @contextlib.asynccontextmanager
-async def running(made: Harvests) -> AsyncIterator[asyncio.Task[None]]:
-    working = asyncio.create_task(made.run())
+async def running(behind: Behind) -> AsyncIterator[asyncio.Task[None]]:
+    working = asyncio.create_task(behind.run())
     yield working
     working.cancel()
     await asyncio.wait({working})
 
 
-async def done(made: Harvests) -> None:
+async def done(behind: Behind) -> None:
     async with asyncio.timeout(10):
-        await made.idle()
+        await behind.idle()
 
 
 async def reached(condition: Callable[[], bool]) -> None:
@@ -115,6 +127,7 @@ async def test_units_come_out_of_a_container_that_was_never_started_and_is_gone_
         containers=engine.sandboxes,
         harvester=lambda layout: Harvester(blobs=store.blobs, records=store, layout=layout, scratch=tmp_path),
         bound=Unbounded(),
+        behind=Behind(),
         labels=LABELS,
     )
 
@@ -127,11 +140,13 @@ async def test_units_come_out_of_a_container_that_was_never_started_and_is_gone_
     await store.close()
 
 
-async def test_its_container_has_no_network_and_the_labels_by_which_a_start_reaps_it(engine: FakeEngine):
+async def test_its_container_has_no_network_and_the_labels_by_which_a_start_reaps_it(
+    engine: FakeEngine, behind: Behind
+):
     harvester = Harvested()
     harvester.go_on.clear()
-    made = harvests(engine, harvester)
-    async with running(made):
+    made = harvests(engine, harvester, behind)
+    async with running(behind):
         made.put(crop("one"))
         await reached(lambda: harvester.log == ["begin one"])
         (container,) = engine.containers.values()
@@ -144,14 +159,16 @@ async def test_its_container_has_no_network_and_the_labels_by_which_a_start_reap
     [EngineRefused("no"), OSError("the disk"), ValueError("hostile bytes"), RecursionError("hostile depth")],
     ids=["a failure", "an error of the system", "a value", "a recursion"],
 )
-async def test_one_that_fails_leaves_no_container_and_the_next_is_harvested(engine: FakeEngine, failure: Exception):
+async def test_one_that_fails_leaves_no_container_and_the_next_is_harvested(
+    engine: FakeEngine, behind: Behind, failure: Exception
+):
     harvester = Harvested()
     harvester.fails["bad"] = failure
-    made = harvests(engine, harvester)
+    made = harvests(engine, harvester, behind)
     made.put(crop("bad"))
     made.put(crop("good"))
-    async with running(made) as working:
-        await done(made)
+    async with running(behind) as working:
+        await done(behind)
         assert not working.done()
 
     assert harvester.log == ["begin bad", "begin good", "end good"]
@@ -159,29 +176,29 @@ async def test_one_that_fails_leaves_no_container_and_the_next_is_harvested(engi
 
 
 @pytest.mark.parametrize("call", ["create", "get"])
-async def test_an_engine_that_is_away_costs_that_harvest_alone(engine: FakeEngine, call: str):
+async def test_an_engine_that_is_away_costs_that_harvest_alone(engine: FakeEngine, behind: Behind, call: str):
     harvester = Harvested()
-    made = harvests(engine, harvester)
+    made = harvests(engine, harvester, behind)
     engine.fail(call, EngineUnavailable("away"))
     made.put(crop("lost"))
     made.put(crop("good"))
-    async with running(made):
-        await done(made)
+    async with running(behind):
+        await done(behind)
 
     assert harvester.log[-1] == "end good"
     assert "end lost" not in harvester.log
     assert engine.containers == {}
 
 
-async def test_a_layer_that_is_gone_is_passed_over(engine: FakeEngine):
+async def test_a_layer_that_is_gone_is_passed_over(engine: FakeEngine, behind: Behind):
     harvester = Harvested()
-    made = harvests(engine, harvester)
+    made = harvests(engine, harvester, behind)
     with pytest.raises(ImageGone):
         await made.harvest(crop("gone", "layer:none"))
     made.put(crop("gone", "layer:none"))
     made.put(crop("good"))
-    async with running(made):
-        await done(made)
+    async with running(behind):
+        await done(behind)
 
     assert harvester.log == ["begin good", "end good"]
     assert engine.containers == {}
@@ -192,7 +209,7 @@ async def test_a_harvest_that_is_cancelled_anywhere_leaves_no_container(engine: 
     for at in range(1, 100):
         points = Points(at)
         stepwise: Any = Stepwise(engine.sandboxes, points)
-        working = asyncio.create_task(harvests(engine, Harvested(), stepwise).harvest(crop(f"at-{at}")))
+        working = asyncio.create_task(harvests(engine, Harvested(), Behind(), stepwise).harvest(crop(f"at-{at}")))
         points.act = working.cancel
         await asyncio.wait({working})
         assert engine.containers == {}, f"cancelled at {at}"
@@ -203,12 +220,12 @@ async def test_a_harvest_that_is_cancelled_anywhere_leaves_no_container(engine: 
     assert cancelled > 3, "create, get and remove each come by"
 
 
-async def test_the_end_of_the_daemon_ends_the_harvest_and_leaves_no_container(engine: FakeEngine):
+async def test_the_end_of_the_daemon_ends_the_harvest_and_leaves_no_container(engine: FakeEngine, behind: Behind):
     harvester = Harvested()
     harvester.go_on.clear()
-    made = harvests(engine, harvester)
+    made = harvests(engine, harvester, behind)
     made.put(crop("one"))
-    async with running(made) as working:
+    async with running(behind) as working:
         await reached(lambda: bool(engine.containers) and bool(harvester.log))
 
     assert working.cancelled()
@@ -216,31 +233,31 @@ async def test_the_end_of_the_daemon_ends_the_harvest_and_leaves_no_container(en
     assert harvester.log == ["begin one"]
 
 
-async def test_they_are_harvested_in_turn_one_container_at_a_time(engine: FakeEngine):
+async def test_they_are_harvested_in_turn_one_container_at_a_time(engine: FakeEngine, behind: Behind):
     harvester = Harvested()
     harvester.go_on.clear()
-    made = harvests(engine, harvester)
+    made = harvests(engine, harvester, behind)
     for name in ("one", "two", "three"):
         made.put(crop(name))
-    async with running(made):
+    async with running(behind):
         await reached(lambda: bool(harvester.log))
         for _ in range(20):
             await asyncio.sleep(0)
         assert (harvester.log, len(engine.containers)) == (["begin one"], 1)
         harvester.go_on.set()
-        await done(made)
+        await done(behind)
 
     assert harvester.log == [f"{what} {name}" for name in ("one", "two", "three") for what in ("begin", "end")]
 
 
-async def test_idle_is_when_nothing_waits_and_nothing_is_brought_in(engine: FakeEngine):
+async def test_idle_is_when_nothing_waits_and_nothing_is_brought_in(engine: FakeEngine, behind: Behind):
     harvester = Harvested()
     harvester.go_on.clear()
-    made = harvests(engine, harvester)
-    await made.idle()
+    made = harvests(engine, harvester, behind)
+    await behind.idle()
     made.put(crop("one"))
-    waiting = asyncio.create_task(made.idle())
-    async with running(made):
+    waiting = asyncio.create_task(behind.idle())
+    async with running(behind):
         await reached(lambda: bool(harvester.log))
         assert not waiting.done()
         harvester.go_on.set()

@@ -2,11 +2,13 @@
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from cache.digest import Digest
+from cache.errors import Blame, Failure
 from cache.manifests.rust.lock import Lockfile
 from cache.tree import SourceTree
 from daemon.ecosystems.ecosystem import (
@@ -22,12 +24,21 @@ from daemon.ecosystems.ecosystem import (
     UntrustworthyLayer,
     UntrustworthyWorkspace,
 )
+from daemon.ecosystems.kept import Fetched
 from daemon.ecosystems.rust.dependents import edges
 from daemon.ecosystems.rust.dirtiness import Dirt, Ledger, dirty, read_ledger, write_ledger
 from daemon.ecosystems.rust.environment import TARGET
+from daemon.ecosystems.rust.failures import is_of_sources_alone
 from daemon.ecosystems.rust.inputs import UnreadableInputs, read_inputs, unpacked
 from daemon.ecosystems.rust.layouts import layout_named
-from daemon.ecosystems.rust.members import configuration_member, is_put, lock_entry, source_member, source_members
+from daemon.ecosystems.rust.members import (
+    configuration_member,
+    fetched_members,
+    is_put,
+    lock_entry,
+    source_member,
+    source_members,
+)
 from daemon.ecosystems.rust.messages import Artifact, CargoReader
 from daemon.ecosystems.rust.opened import opened
 from daemon.ecosystems.rust.source import RustSource
@@ -54,11 +65,13 @@ class RustCompiling:
         """Binaries, and what cargo left about the inputs of units."""
         return OUT
 
-    def step(self) -> Step:
-        """The sources as they are, over the layer."""
+    def step(self, fetched: Fetched | None = None) -> Step:
+        """The sources as they are; all that was fetched first, where no layer has it."""
         source = self._source
         sources = source_members(source.tree, source.blobs)
-        return Step(script=self._script(()), members=self._members(sources), environment=source.environment)
+        given, archives = (fetched_members(fetched, source.blobs), len(fetched.archives)) if fetched else ((), 0)
+        members = self._members(chain(given, sources))
+        return Step(script=self._script((), archives), members=members, environment=source.environment)
 
     def again(self, before: SourceTree, ledger: bytes) -> Recompile | None:
         """What has changed since, over what is there, and its packages marked for cargo."""
@@ -136,6 +149,10 @@ class RustCompiling:
         )
         return Remembered(ledger=write_ledger(ledger), size=size, opened=ledger.opened)
 
+    def may_be_given(self, failure: Failure) -> bool:
+        """All but errors in lines of the project, and those too if they are about crates."""
+        return failure.blame is Blame.SOURCE and not is_of_sources_alone(failure)
+
     def compiled(self, reader: StepReader, again: Recompile | None = None) -> Compiled:
         """Each binary is the one that cargo's messages name, and nothing of the sources came from the layer.
 
@@ -185,7 +202,7 @@ class RustCompiling:
         if named[0].package.version != versions.get(wanted.package):
             raise UntrustworthyLayer(f"cargo compiled {binary} of version {named[0].package.version}")
 
-    def _script(self, marks: Sequence[str]) -> str:
+    def _script(self, marks: Sequence[str], archives: int = 0) -> str:
         source, link = self._source, self._plan.link
         names = dict.fromkeys(str(image.binary) for image in self._plan.images)
         return compile_script(
@@ -196,6 +213,7 @@ class RustCompiling:
             artefact_time=self._plan.toolchain.facts.artefact_mtime,
             marks=marks,
             inputs=self._inputs(),
+            archives=archives,
         )
 
     def _inputs(self) -> list[str]:

@@ -15,6 +15,7 @@ from cache.manifests.rust.workspace import MANIFEST, Workspace, read_workspace
 from cache.manifests.source import SourceFiles
 from daemon.builds import BuildRequest, Link
 from daemon.ecosystems.ecosystem import Plan, Project, Source, UnitsOf
+from daemon.ecosystems.rust.direct import direct
 from daemon.ecosystems.rust.environment import environment
 from daemon.ecosystems.rust.fetching import RustFetching
 from daemon.ecosystems.rust.image_requests import image_requests, revision_variables
@@ -24,7 +25,7 @@ from daemon.ecosystems.rust.project import RustProject
 from daemon.ecosystems.rust.source import RustSource
 from daemon.toolchains.names import resolve
 from daemon.toolchains.toolchain import Toolchain
-from daemon.units.origins import origins
+from daemon.units.origins import origin, origins
 
 
 class RustEcosystem:
@@ -120,7 +121,16 @@ def _units(unit: Key, rust: RustSource, toolchain: Toolchain) -> UnitsOf | None:
     layout = layout_named(facts.layout)
     if not found or layout is None:
         return None
-    return UnitsOf(key=unit.digest, origins=found, layout=layout.units, artefact_time=facts.artefact_mtime)
+    assert lock is not None
+    named = direct(rust.workspace.packages, rust.selection.packages, lock)
+    return UnitsOf(
+        key=unit.digest,
+        origins=found,
+        layout=layout.units,
+        artefact_time=facts.artefact_mtime,
+        direct=tuple(map(origin, named)) if named is not None else None,
+        profile=rust.selection.profile_directory,
+    )
 
 
 def _selection(workspace: Workspace, settings: ProjectSettings, request: BuildRequest) -> Selection:

@@ -28,6 +28,8 @@ from daemon.errors import (
     RegistryUnreachable,
 )
 
+_OF_CRATES = frozenset({"E0460", "E0461", "E0462", "E0463", "E0464", "E0514", "E0786"})
+"""The compiler's errors about crates that it cannot find, cannot read, or that do not fit each other."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _TAIL = 30
 
@@ -110,9 +112,20 @@ def classify(code: int, lines: Sequence[str], errors: Sequence[CompilerError], l
 def _compile_failed(errors: Sequence[CompilerError]) -> Failure:
     first = errors[0].diagnostic
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    codes = sorted({error.diagnostic.code for error in errors if error.diagnostic.code})
     return CompileFailed(
-        f"{first.file}:{first.line}: {first.message}{more}", file=first.file, line=first.line, package=first.package
+        f"{first.file}:{first.line}: {first.message}{more}",
+        file=first.file,
+        line=first.line,
+        package=first.package,
+        codes=[*codes],
     )
+
+
+def is_of_sources_alone(failure: Failure) -> bool:
+    """Whether the compiler refused lines of the project, and nothing of what they are compiled against."""
+    codes = failure.evidence.get("codes")
+    return isinstance(failure, CompileFailed) and isinstance(codes, list) and _OF_CRATES.isdisjoint(map(str, codes))
 
 
 def _dependency_failed(error: CompilerError) -> Failure:

@@ -48,17 +48,16 @@ def cook_script(root: str, arguments: Sequence[str], archives: int) -> str:
     return _script(["set -eu", *_unpack_lines(archives), *build])
 
 
+def _unpack_lines(archives: int) -> list[str]:
+    lines = []
+    for archive in map(fetched_archive, range(archives)):
+        lines += [f"tar -C {CARGO_HOME} --no-same-owner -xf /{archive} || exit 70", f"rm /{archive} || exit 70"]
+    return lines
+
+
 def fetched_archive(number: int) -> str:
     """Where a fetched tar is put for a step: a place that the builder can remove it from."""
     return f"{CARGO_HOME.lstrip('/')}/fetched-{number}.tar"
-
-
-def _unpack_lines(archives: int) -> list[str]:
-    lines: list[str] = []
-    for number in range(archives):
-        archive = fetched_archive(number)
-        lines += [f"tar -C {CARGO_HOME} --no-same-owner -xf /{archive}", f"rm /{archive}"]
-    return lines
 
 
 def settle_script(artefact_time: int) -> str:
@@ -103,17 +102,19 @@ def compile_script(
     artefact_time: int,
     marks: Sequence[str] = (),
     inputs: Sequence[str] = (),
+    archives: int = 0,
 ) -> str:
     """Build the real sources, then part each binary from its symbols; say what the build wrote into the sources.
 
     `binaries` are names with the paths where cargo puts them; whether it really did is for the reader of its messages.
-    The lines `marks` run before, `inputs` after cargo, and every artefact gets its constant time, also where the
-    sources do not compile.
+    The lines `marks` run before, `inputs` after cargo; `archives` as for a cook. Every artefact gets its constant time,
+    also where the sources do not compile.
     """
     lines = [
         "set -u",
         *(f"export {name}={shlex.quote(value)}" for name, value in sorted(environment.items())),
         f"rm -rf {OUT} && mkdir -p {OUT} || exit 70",
+        *_unpack_lines(archives),
         *start_lines(),
         *marks,
         f"cd {shlex.quote(_within_work(root))} || exit 70",

@@ -19,7 +19,8 @@ from daemon.ecosystems.rust.keys import result_key, unit_key
 from daemon.ecosystems.rust.marks_v1 import MarksV1
 from daemon.ecosystems.rust.source import RustSource
 from daemon.pipeline import ground
-from tests.caching.mutations.witnesses import cycle, damage, going_on, mismatch
+from daemon.units.background import Harvests
+from tests.caching.mutations.witnesses import cycle, damage, going_on, mismatch, spoiling
 from tests.caching.workshop import Workshop
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
@@ -59,6 +60,28 @@ def the_sources_are_no_part_of_the_result(patch: Patch, shop: Workshop) -> None:
 def nothing_is_marked_and_nobody_asks(patch: Patch, shop: Workshop) -> None:
     patch.setattr(MarksV1, "dirty", lambda *_given: [])
     patch.setattr(RustCompiling, "_refuse_fresh", lambda *_given: None)
+
+
+def where_first_party_code_has_run_is_harvested(patch: Patch, shop: Workshop) -> None:
+    harvest = Harvests.harvest
+
+    async def compiled(self: Any, crop: Any) -> Any:
+        last = (await shop.store.workspaces())[-1]
+        containers = self._containers
+
+        class There:
+            create, remove = containers.create, containers.remove
+
+            def get(self, _sandbox: str, path: str) -> Any:
+                return containers.get(last.sandbox, path)
+
+        patch.setattr(self, "_containers", There())
+        try:
+            return await harvest(self, crop)
+        finally:
+            patch.setattr(self, "_containers", containers)
+
+    patch.setattr(Harvests, "harvest", compiled)
 
 
 def all_scopes_are_one(patch: Patch, shop: Workshop) -> None:
@@ -101,13 +124,14 @@ MUTATIONS = (
     Mutation(3, stubs_look_real_and_nobody_asks),
     Mutation(5, the_sources_are_no_part_of_the_result, scope=CONTROL),
     Mutation(5, nothing_is_marked_and_nobody_asks, going_on),
+    Mutation(6, where_first_party_code_has_run_is_harvested, spoiling),
     Mutation(7, all_scopes_are_one),
     Mutation(8, the_lock_is_a_suggestion, mismatch),
     Mutation(9, a_failed_compile_is_never_the_layer_s_fault, damage),
 )
 
 
-@pytest.mark.parametrize("witness", [cycle, going_on, mismatch], ids=lambda witness: witness.__name__)
+@pytest.mark.parametrize("witness", [cycle, going_on, mismatch, spoiling], ids=lambda witness: witness.__name__)
 async def test_without_a_mutation_the_witness_is_content(shop: Workshop, witness: Callable[..., Awaitable[None]]):
     await witness(shop, CONTROL)
 

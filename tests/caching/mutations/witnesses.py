@@ -41,6 +41,43 @@ async def going_on(shop: Workshop, scope: str) -> None:
     assert edited.prints() == "edited", "law 5: a changed source was not compiled in the workspace"
 
 
+SPOILER = """\
+use std::{fs, io::Write};
+fn main() {
+    for entry in fs::read_dir("/target/release/deps").unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("libcfg_if-") {
+            fs::File::options().append(true).open(path).unwrap().write_all(b"spoilt").unwrap();
+        }
+    }
+}
+"""
+SPOILT: Files = {
+    "Cargo.toml": manifest(NAME, '[dependencies]\nitoa = "1"\n[target."cfg(unix)".build-dependencies]\ncfg-if = "1"\n'),
+    "Cargo.lock": lock({NAME: ["cfg-if", "itoa"]}, "cfg-if 1.0.5", "itoa 1.0.18"),
+    "build.rs": SPOILER,
+    "src/main.rs": printing("spoilt"),
+}
+HONEST: Files = {
+    "Cargo.toml": manifest(NAME, '[dependencies]\nitoa = "1"\n'),
+    "Cargo.lock": lock({NAME: ["itoa"]}, "itoa 1.0.18"),
+    "src/main.rs": printing("honest"),
+}
+
+
+async def spoiling(shop: Workshop, scope: str) -> None:
+    """A build script changes what was compiled beside it, where nothing had seemed to be missing."""
+    await shop.forget_results()
+    await shop.build(HONEST, scope=scope, lineage="honest")
+    await shop.idle()
+    spoilt = await shop.build(SPOILT, scope=scope, lineage="spoilt")
+    assert spoilt.compiled == {"cfg-if 1.0.5", f"{NAME} 0.1.0"}, "law 6: it was not compiled over units"
+    await shop.idle()
+    stored = await shop.stored("cfg-if", scope)
+    assert stored, "law 6: the cook behind the answer was not harvested"
+    assert not any(b"spoilt" in content for content in stored.values()), "law 6: what a build script wrote is stored"
+
+
 async def damage(shop: Workshop, scope: str) -> None:
     """A layer without its crates gives way to a new one."""
     await shop.forget_results()

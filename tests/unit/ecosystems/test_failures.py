@@ -331,7 +331,7 @@ def test_what_the_source_says_of_itself_is_never_taken_for_cargos_words(words: s
 
     assert isinstance(failure, CompileFailed)
     assert failure.detail == f"src/main.rs:3: {words}"
-    assert failure.evidence == {"file": "src/main.rs", "line": 3, "package": "app"}
+    assert failure.evidence == {"file": "src/main.rs", "line": 3, "package": "app", "codes": []}
 
 
 @pytest.mark.parametrize("words", MISLEADING)
