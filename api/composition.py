@@ -59,6 +59,7 @@ from daemon.pipeline.cook import CookStage
 from daemon.pipeline.explain import Explainer
 from daemon.pipeline.fetch import FetchStage, NetworkAccess
 from daemon.pipeline.finish import FinishStage
+from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.fork import Forks
 from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
@@ -206,7 +207,9 @@ def compose(means: Means) -> Daemon:
         *EventHandlers(events, records, closing).endpoints(),
         *ArtifactHandlers(records, StoredArtifacts(store.blobs)).endpoints(),
         *TreeHandlers(intake, sources, limits).endpoints(),
-        *ExplainHandlers(Explainer(trees=sources, plan=plan, fetch=fetch), _SOURCE_FAILURES, limits).endpoints(),
+        *ExplainHandlers(
+            Explainer(trees=sources, plan=plan, fetch=fetch, forecaster=Forecaster(store)), _SOURCE_FAILURES, limits
+        ).endpoints(),
         *SystemHandlers(readiness, toolchains, registry, lambda: describe(endpoints, own_version())).endpoints(),
     )
     return Daemon(
@@ -292,6 +295,7 @@ def _pipeline(
         limit=config.limits.binary,
     )
     return Pipeline(
+        forecaster=Forecaster(store),
         plan=plan,
         fetch=fetch,
         grounds=Grounds(

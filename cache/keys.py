@@ -6,10 +6,11 @@ exact key from the hard key's, a result key from the exact key's.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cache.differences import Difference, Subject, difference
 from cache.digest import Digest
 
 
@@ -28,24 +29,17 @@ class KeyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeyPart:
-    """One labelled input of a key, such as `RUSTFLAGS`; values are texts, or digests of what is long."""
+    """One labelled input of a key, such as `profile`; values are texts, or digests of what is long."""
 
     label: str
     value: str
+    subject: Subject = Subject.SETTING
+    """How a difference in it is told; it plays no part in the key's name."""
 
     @classmethod
-    def of_json(cls, label: str, value: object) -> "KeyPart":
+    def of_json(cls, label: str, value: object, subject: Subject = Subject.SETTING) -> "KeyPart":
         """A part whose value is structured: its canonical JSON."""
-        return cls(label, json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One part that two keys do not share; a side that lacks it has None."""
-
-    label: str
-    old: str | None
-    new: str | None
+        return cls(label, json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False), subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +59,10 @@ class Key:
         """The next key up: these parts after mine."""
         return Key(kind, (*self.parts, *parts))
 
+    def only(self, labels: Container[str]) -> "Key":
+        """The parts with these labels."""
+        return Key(self.kind, tuple(part for part in self.parts if part.label in labels))
+
     def values(self) -> Mapping[str, str]:
         """The parts by label."""
         return {part.label: part.value for part in self.parts}
@@ -72,7 +70,10 @@ class Key:
     def differences(self, newer: "Key") -> tuple[Difference, ...]:
         """Which parts changed from this key to a newer one, in the newer one's order, then the parts that went."""
         old, new = self.values(), newer.values()
+        subjects = {part.label: part.subject for part in (*self.parts, *newer.parts)}
         labels = [*new, *(label for label in old if label not in new)]
         return tuple(
-            Difference(label, old.get(label), new.get(label)) for label in labels if old.get(label) != new.get(label)
+            difference(subjects[label], label, old.get(label), new.get(label))
+            for label in labels
+            if old.get(label) != new.get(label)
         )

@@ -1,9 +1,11 @@
 """The reuse ladder: the rungs, the policy that chooses one, and why it did not choose a higher one."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cache.keys import Difference, Key
+from cache.differences import Difference, FilesChanged, Subject, subject_of
+from cache.keys import Key
 
 
 class Rung(StrEnum):
@@ -22,12 +24,12 @@ class Rung(StrEnum):
 
 
 class WhyNot(StrEnum):
-    """The closed set of reasons against a rung; a metric's label, so never free text."""
+    """The closed set of reasons against a rung, with `Subject` for what has changed; never free text."""
 
     FIRST_BUILD = "first_build"
     """The project has no earlier build in this scope."""
     KEY_CHANGED = "key_changed"
-    """The nearest earlier entry has another key; `differences` names the parts."""
+    """The nearest earlier entry has another key; `differences` says in what."""
     PRUNED = "pruned"
     """The entry existed and its image is gone from the engine."""
     DAMAGED = "damaged"
@@ -50,6 +52,13 @@ class Refusal:
     parent: str | None = None
     """The lineage whose workspace could have been forked; then the reason is against that."""
 
+    @property
+    def reason(self) -> WhyNot | Subject:
+        """A metric's label: of a changed key, what the first of the differences is about."""
+        if self.why is WhyNot.KEY_CHANGED and self.differences:
+            return subject_of(self.differences[0])
+        return self.why
+
 
 class Standing(StrEnum):
     """How an index answers for one key."""
@@ -71,6 +80,8 @@ class Candidate:
     nearest: Key | None = None
     parent: str | None = None
     """The lineage that the nearest entry is of, where it is another's and would be forked."""
+    sources: FilesChanged | None = None
+    """Which files of the source tree are others than the nearest entry's, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +114,19 @@ def _refusal(candidate: Candidate) -> Refusal:
             return Refusal(candidate.rung, WhyNot.DAMAGED, parent=parent)
         case Standing.BUSY:
             return Refusal(candidate.rung, WhyNot.BUSY, parent=parent)
-        case _ if candidate.rung is Rung.UNITS:
-            return Refusal(candidate.rung, WhyNot.NOT_STORED)
-        case _ if candidate.nearest is None:
-            return Refusal(candidate.rung, WhyNot.FIRST_BUILD, parent=parent)
         case _:
-            differences = candidate.nearest.differences(candidate.wanted)
+            differences = tuple(_differences(candidate))
+            if candidate.rung is Rung.UNITS and not differences:
+                return Refusal(candidate.rung, WhyNot.NOT_STORED)
+            if candidate.nearest is None:
+                return Refusal(candidate.rung, WhyNot.FIRST_BUILD, parent=parent)
             return Refusal(candidate.rung, WhyNot.KEY_CHANGED, differences, parent)
+
+
+def _differences(candidate: Candidate) -> Iterator[Difference]:
+    sources = candidate.sources
+    for one in candidate.nearest.differences(candidate.wanted) if candidate.nearest else ():
+        yield sources if sources is not None and one.label == sources.label else one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +141,16 @@ class ReuseReport:
     """Packages of these that were not compiled."""
     compiled: tuple[str, ...] = ()
     """`name version` of each package that cargo compiled, members included."""
+    members: tuple[str, ...] = ()
+    """Those of `compiled` that are packages of the tree."""
+    compiled_twice: tuple[str, ...] = ()
+    """Those of `compiled` of which the very unit that cargo made was stored before."""
+    seconds: float | None = None
+    """What the build took, from its plan on."""
+    expected_seconds: float | None = None
+    """What it was expected to take; None where nothing like it was measured."""
+    cold_seconds: float | None = None
+    """The same of a build that reuses nothing."""
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()
     """What the user should know: settings ignored, a lock made for them, files the build wrote."""

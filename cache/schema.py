@@ -4,6 +4,7 @@ A database that holds a migration this code does not know was written by newer c
 What only the daemon understands is JSON in a column of bytes; what is searched or compared has a column of its own.
 """
 
+import json
 from collections.abc import Callable
 
 from sqlite_utils import Database as Tables
@@ -193,6 +194,25 @@ def _kept_packages(tables: Tables) -> None:
     )
 
 
+def _differences(tables: Tables) -> None:
+    # What was told of a key's parts was text; what is told now are values of several types, told apart by `about`.
+    for table, key in (("builds", "id"), ("results", "rowid")):
+        rows = tables.execute(f"SELECT {key}, outcome FROM {table} WHERE outcome IS NOT NULL").fetchall()  # noqa: S608 - our own names
+        for name, outcome in rows:
+            read = json.loads(outcome)
+            for refusal in read["reuse"]["refusals"]:
+                labels = [one["label"] for one in refusal["differences"]]
+                refusal["differences"] = [{"about": "withheld", "label": label, "names": []} for label in labels]
+            values = [json.dumps(read, ensure_ascii=False).encode(), name]
+            tables.execute(f"UPDATE {table} SET outcome = ? WHERE {key} = ?", values)  # noqa: S608 - our own names
+
+
+def _costs(tables: Tables) -> None:
+    columns = {"number": int, "scope": str, "project": str, "kind": str, "name": str, "seconds": float}
+    tables.table("costs").create(columns, pk="number", not_null=set(columns), strict=True)
+    tables.table("costs").create_index(["scope", "project", "kind", "name", "number"])
+
+
 def _observed(tables: Tables) -> None:
     tables.table("access_times").create({"engine": str, "value": bytes}, pk="engine", not_null={"value"}, strict=True)
     # What a build has opened stays no longer than its result.
@@ -222,6 +242,8 @@ STEPS: Steps = (
     ("0004_workspaces", _workspaces),
     ("0005_units", _units),
     ("0008_kept_packages", _kept_packages),
+    ("0010_differences", _differences),
+    ("0010_costs", _costs),
     ("0011_observed", _observed),
 )
 

@@ -14,6 +14,7 @@ from typing import Self
 from sqlite_utils import Database as Tables
 
 from cache.blobs import BlobStore
+from cache.costs import Costs
 from cache.database import Database, StateDirLock
 from cache.fetched import Fetched
 from cache.history import History
@@ -23,8 +24,8 @@ from cache.units import Units
 from cache.workspaces import Workspaces
 
 
-class Store(Trees, Index, Workspaces, Units, Fetched, History):
-    """Trees, layers, results, workspaces, units, facts, builds and events; `blobs` are the files that they name."""
+class Store(Trees, Index, Workspaces, Units, Costs, Fetched, History):
+    """All that is on record, a class for each kind; `blobs` are the files that records name."""
 
     def __init__(self, database: Database, blobs: BlobStore, lock: StateDirLock, instance: str) -> None:
         super().__init__(database)

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from cache.estimates import Forecast
 from daemon.build_records import BuildDone
 from daemon.builds import Diagnostic, StageName, StageRecord
 from daemon.event_log import EventLog
@@ -49,6 +50,18 @@ class BuildProgress:
         """Cargo is done with a package."""
         data = {"package": package, "fresh": fresh, "done": done, "total": total}
         self._log.append(self._build, EventKind.COMPILED, data)
+
+    def forecast(self, forecast: Forecast) -> None:
+        """What the build is expected to do."""
+        data = {
+            "rung": forecast.rung,
+            "reused": forecast.reused,
+            "dependencies": len(forecast.compiled) - len(forecast.members),
+            "members": len(forecast.members),
+            "expected_seconds": forecast.expected_seconds,
+            "cold_seconds": forecast.cold_seconds,
+        }
+        self._log.append(self._build, EventKind.FORECAST, data)
 
     def diagnostic(self, diagnostic: Diagnostic) -> None:
         """The compiler said something about the source."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from cache.estimates import Forecast
 from daemon.builds import Diagnostic, StageName
 
 
@@ -24,6 +25,9 @@ class EventKind(StrEnum):
     """`{"package": "name version", "fresh": bool, "done": int, "total": int}`; `total` 0 where unknown."""
     DIAGNOSTIC = "diagnostic"
     """A `Diagnostic`."""
+    FORECAST = "forecast"
+    """What the build should do: `{"rung": Rung, "reused": int, "dependencies": int, "members": int,
+    "expected_seconds": float | None, "cold_seconds": float | None}`; both kinds of packages are to be compiled."""
     NOTE = "note"
     """`{"text": str}`: what the user should know; warnings of ours, not the compiler's."""
 
@@ -51,6 +55,10 @@ class Progress(Protocol):
 
     def compiled(self, package: str, *, fresh: bool, done: int, total: int) -> None:
         """Cargo is done with a package."""
+        ...
+
+    def forecast(self, forecast: Forecast) -> None:
+        """What the build is expected to do."""
         ...
 
     def diagnostic(self, diagnostic: Diagnostic) -> None:

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from cache.differences import Subject
 from cache.reuse import Rung, WhyNot
 from daemon.builds import Build, BuildState, Outcome, StageName
 
@@ -74,6 +75,7 @@ class Metrics:
         self._wait = self._histogram("queue_wait", "From a build's acceptance to its start.", ["priority"])
         self._builds = Gauge("bloomery_builds", "Builds on record, by state.", ["state"], registry=registry)
         self._asked = self._counter("dependency_cache_requests", "Builds that asked for a layer.", ["result", "reason"])
+        self._refused = self._counter("rungs_refused", "Rungs that builds did not stand on.", ["rung", "reason"])
         self._held = Gauge(
             "bloomery_dependency_cache_bytes", "Bytes that the dependency cache holds.", ["kind"], registry=registry
         )
@@ -94,8 +96,10 @@ class Metrics:
         for rung in Rung:
             self._saved.labels(rung)
         self._asked.labels(CacheAnswer.HIT, "")
-        for why in WhyNot:
-            self._asked.labels(CacheAnswer.MISS, why)
+        for reason in (*WhyNot, *Subject):
+            self._asked.labels(CacheAnswer.MISS, reason)
+            for rung in Rung:
+                self._refused.labels(rung, reason)
 
     def count_builds(self, counts: Mapping[BuildState, int]) -> None:
         """How many builds are on record in each state."""
@@ -149,8 +153,10 @@ class Metrics:
         if report.rung in {Rung.WORKSPACE, Rung.LAYER, Rung.UNITS}:
             self._asked.labels(CacheAnswer.HIT, "").inc()
         elif report.rung is Rung.NONE:
-            why = next((refusal.why for refusal in report.refusals if refusal.rung is Rung.LAYER), WhyNot.FIRST_BUILD)
-            self._asked.labels(CacheAnswer.MISS, why).inc()
+            reasons = (refusal.reason for refusal in report.refusals if refusal.rung is Rung.LAYER)
+            self._asked.labels(CacheAnswer.MISS, next(reasons, WhyNot.FIRST_BUILD)).inc()
+        for refusal in report.refusals:
+            self._refused.labels(refusal.rung, refusal.reason).inc()
         for image in outcome.images:
             self._image.observe(image.size)
 

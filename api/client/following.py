@@ -1,7 +1,7 @@
 """Shows a build's events to a person as they come, in cargo's manner: its lines, its messages, and one live line."""
 
 from api.client.console import Console
-from api.client.render import bar, status
+from api.client.render import bar, expectation, status
 from api.client.sse import ServerSentEvent
 
 _VERBS = {"fetch": ("Fetching", "dependencies"), "cook": ("Cooking", "dependencies from stub sources")}
@@ -34,6 +34,8 @@ class Teller:
                 self._console.note(self.notes[-1])
             case "stage" if data.get("phase") == "begin":
                 self._begin(str(data.get("stage", "")))
+            case "forecast" if expected := expectation(data):
+                self._console.say("Expecting", expected)
             case "compiled":
                 self._done, self._total = int(data.get("done", 0)), int(data.get("total", 0))
             case "state":

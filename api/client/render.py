@@ -24,13 +24,11 @@ _HOUR = 3600
 _TENTHS_BELOW = 100
 """Seconds from which a tenth is of no interest."""
 
-RUNGS = {
-    "result": "the image itself was reused",
-    "workspace": "the last compile of this lineage went on",
-    "layer": "the dependencies were reused",
-    "units": "dependencies that were compiled before were reused",
-    "none": "nothing was reused",
-}
+_RUNG_WIDTH = 10
+_WORK_WIDTH = 30
+"""Of what is compiled: the seconds beside it stand under each other from report to report."""
+_DONE = {"reuse": "Reused", "why not": "Why not", "compile": "Compiled"}
+"""The heads of the reuse report, as they stand among cargo's own verbs."""
 
 
 def without_ansi(text: str) -> str:
@@ -73,8 +71,10 @@ def size(count: int) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """A number and its noun: `1 file`, `3 files`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    """A number and its noun: `1 file`, `3 files`, `2 dependencies`."""
+    if number == 1:
+        return f"{number:,} {noun}"
+    return f"{number:,} {noun[:-1]}ies" if noun.endswith("y") else f"{number:,} {noun}s"
 
 
 def age(seconds: float) -> str:
@@ -115,36 +115,82 @@ def references(build: Json) -> list[str]:
     return [image["reference"] for image in (build.get("outcome") or {}).get("images", ())]
 
 
-def reuse(report: Json) -> list[str]:
-    """The reuse report: its rung, what it saved, and why not a higher one."""
-    rung = report["rung"]
-    saved = report.get("seconds_saved", 0)
-    told = [f"{rung}: {_reused(report)}" + (f", {duration(saved)} saved" if saved else "")]
-    return [*told, *refusals(report), *(f"note: {note}" for note in report.get("notes", ()))]
+def reuse(report: Json) -> list[tuple[str, str]]:
+    """The reuse report, each line with its head: the rung, why not a higher one, what is compiled, and notes."""
+    parent, saved = report.get("forked_from"), report.get("seconds_saved", 0)
+    told = [_reused(report)]
+    told += [f"copied from `{parent}`"] if parent else []
+    told += [f"{duration(saved)} saved"] if saved else []
+    rows = [("reuse", f"{report['rung']:<{_RUNG_WIDTH}} {', '.join(told)}")]
+    for rung, lines in refusals(report):
+        rows += [
+            ("why not", f"{rung:<{_RUNG_WIDTH}} {line}") if at == 0 else ("", f"{'':<{_RUNG_WIDTH}} {line}")
+            for at, line in enumerate(lines)
+        ]
+    if work := _work(report):
+        rows.append(("compile", work))
+    return rows + [("note", note) for note in report.get("notes", ())]
 
 
 def _reused(report: Json) -> str:
-    """What the rung means; for units how many packages, where the build is over and that is known."""
+    """What of earlier work is in it."""
     rung: str = report["rung"]
+    if rung == "result":
+        return "the image itself"
     reused: int = report.get("reused", 0)
-    if rung == "units" and reused:
-        return f"{reused:,} of {count(reused + len(report.get('compiled', ())), 'package')} were compiled before"
-    if parent := report.get("forked_from"):
-        return f"the last compile of `{parent}` was forked"
-    return RUNGS.get(rung, rung)
+    needed = reused + len(report.get("compiled", ())) - len(report["members"]) if "members" in report else 0
+    if rung == "none":
+        return f"none of {count(needed, 'dependency')}" if needed else "nothing"
+    if not needed:
+        return "no dependencies" if not report["dependencies"] else count(report["dependencies"], "dependency")
+    twice = f", {len(report['compiled_twice']):,} compiled twice" if "compiled_twice" in report else ""
+    return f"{reused:,} of {count(needed, 'dependency')}{twice}"
+
+
+def _work(report: Json) -> str:
+    """How many packages are compiled, and how long it takes, as far as that is known."""
+    if report["rung"] == "result" or "members" not in report:
+        return ""
+    members = len(report["members"])
+    what = _packages(len(report.get("compiled", ())) - members, members)
+    times = [("took", report.get("seconds")), ("expected", report.get("expected_seconds"))]
+    told = [f"{name} {duration(seconds)}" for name, seconds in times if seconds is not None]
+    if not told and "expected_seconds" in report:
+        told.append("expected time not known: nothing like it was built here")
+    if report.get("cold_seconds") is not None:
+        told.append(f"cold {duration(report['cold_seconds'])}")
+    return f"{what:<{_WORK_WIDTH}}{', '.join(told)}".rstrip()
+
+
+def _packages(dependencies: int, members: int) -> str:
+    kinds = ((dependencies, "dependency"), (members, "member"))
+    return ", ".join(count(number, noun) for number, noun in kinds if number) or "nothing"
+
+
+def expectation(forecast: Json) -> str | None:
+    """What a build is about to compile, where it is known how long that takes."""
+    if forecast.get("expected_seconds") is None:
+        return None
+    what = _packages(forecast["dependencies"], forecast["members"])
+    cold = f" (cold {duration(forecast['cold_seconds'])})" if forecast.get("cold_seconds") is not None else ""
+    return f"{what} to compile, {duration(forecast['expected_seconds'])}{cold}"
 
 
 def report(build: Json, told_before: Collection[str] = ()) -> list[str]:
     """What a person wants to know after a build that succeeded, in a few lines; notes that were told are left out."""
     outcome = build["outcome"]
     notes = [note for note in outcome["reuse"].get("notes", ()) if note not in told_before]
-    first, *rest = reuse({**outcome["reuse"], "notes": notes})
-    told = [status("Reused", first), *(" " * 13 + line for line in rest)]
+    told = [_told(head, text) for head, text in reuse({**outcome["reuse"], "notes": notes})]
     for image in outcome["images"]:
         what = f"{image['binary']}: {size(image['size'])} in {count(image['files'], 'file')}"
         told.append(status("Image", f"{what} ({', '.join(image['tags']) or image['digest'][:19]})"))
         told += [" " * 13 + f"warning: {warning}" for warning in image.get("warnings", ())]
     return [*told, status("Finished", f"build {build['id']} in {duration(seconds_of(build))}")]
+
+
+def _told(head: str, text: str) -> str:
+    verb = _DONE.get(head)
+    return status(verb, text) if verb else " " * 13 + (f"{head}: {text}" if head else text)
 
 
 def problem(failure: Json) -> list[str]:
@@ -181,7 +227,7 @@ def record(build: Json) -> list[str]:
     told = [f"{name:<10} {value}" for name, value in rows]
     told += [f"{'stage':<10} {stage['stage']:<9} {duration(stage['seconds'])}" for stage in build.get("stages", ())]
     if outcome:
-        told += [f"{'reused' if at == 0 else '':<10} {line}" for at, line in enumerate(reuse(outcome["reuse"]))]
+        told += [f"{head:<10} {text}" for head, text in reuse(outcome["reuse"])]
         for image in outcome["images"]:
             told.append(f"{'image':<10} {image['reference']}")
             told.append(f"{'':<10} {image['binary']}: {size(image['size'])} in {count(image['files'], 'file')}")
@@ -195,7 +241,9 @@ def record(build: Json) -> list[str]:
 def explanation(answer: Json) -> list[str]:
     """What `POST /v1/explain` answered: the plan, then the reuse report as after a build."""
     binaries = ", ".join(str(image.get("binary")) for image in answer["images"])
-    rows = [(name, answer[name]) for name in ("project", "ecosystem", "toolchain")]
-    rows += [("images", binaries), ("dependencies", f"{answer['dependencies']:,}")]
-    told = [f"{name:<13} {value}" for name, value in rows]
-    return told + [f"{'would reuse' if at == 0 else '':<13} {line}" for at, line in enumerate(reuse(answer))]
+    rows = [
+        ("project", answer["project"]),
+        ("with", f"{answer['ecosystem']}, toolchain {answer['toolchain']}"),
+        ("image" if len(answer["images"]) == 1 else "images", binaries),
+    ]
+    return [f"{head:<7} {text}" for head, text in (*rows, *reuse(answer))]

@@ -29,6 +29,9 @@ from daemon.units.layout import UnitLayout
 SOURCE_TIME = 978307200
 """2001-01-01: the one mtime of every source file and directory (law 1), and SOURCE_DATE_EPOCH."""
 
+SOURCE_TREE = "source tree"
+"""The part of a result key that is the digest of the sources; which files differ, the plan stage looks up."""
+
 UNREAD_TIME = SOURCE_TIME + 1
 """The access time that source files are put with (law 13); what has it still was read by nobody.
 
@@ -76,6 +79,8 @@ class UnitsOf:
 
     key: Digest
     """The unit key: under another nothing may be reused."""
+    parts: Key
+    """What `key` is the digest of."""
     origins: tuple[UnitOrigin, ...]
     """The packages whose sources the lock proves."""
     layout: UnitLayout
@@ -101,6 +106,8 @@ class Plan:
     link: Link
     check: tuple[str, ...] | None
     dependencies: int
+    members: tuple[str, ...] = ()
+    """`name version` of each package of the tree that the build compiles where nothing of it is reused."""
     private: str = ""
     """The project's name where its layer may not be shared with others (law 6)."""
     units: UnitsOf | None = None
@@ -123,8 +130,8 @@ class StepReader(Protocol):
         """What a step that ended with this code failed of."""
         ...
 
-    def compiled(self) -> tuple[str, ...]:
-        """`name version` of each package that was compiled, not reused."""
+    def compiled(self) -> Mapping[str, float]:
+        """`name version` of each package that was compiled, not reused, and its share of the seconds."""
         ...
 
     def reused(self) -> tuple[str, ...]:

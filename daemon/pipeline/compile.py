@@ -41,10 +41,10 @@ class CompileResult:
 
     binaries: Mapping[str, CompiledBinary]
     compiled: Compiled
-    packages: tuple[str, ...]
-    """`name version` of each package that was compiled."""
+    spent: Mapping[str, float]
+    """`name version` of each package that was compiled, and the seconds that it took."""
     reused: tuple[str, ...]
-    """The same of each dependency that was not."""
+    """`name version` of each dependency that was not."""
     diagnostics: tuple[Diagnostic, ...]
     opened: frozenset[str] | None = None
     """The files of the tree that any step may have read which made the binaries; None: nobody knows which."""
@@ -156,7 +156,7 @@ class CompileStage:
         return CompileResult(
             binaries=binaries,
             compiled=compiled,
-            packages=run.reader.compiled(),
+            spent=run.reader.compiled(),
             reused=run.reader.reused(),
             diagnostics=tuple(run.reader.diagnostics),
             opened=remembered.opened if remembered is not None else None,

@@ -4,7 +4,7 @@ The layer is an image that the engine commits from the cook's own sandbox, after
 but the units of dependencies. Only this stage makes layers (laws 2, 4, 6).
 """
 
-import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -34,8 +34,8 @@ class CookedLayer:
 
     image_id: str
     reference: str
-    packages: tuple[str, ...]
-    """`name version` of each dependency that was compiled."""
+    spent: Mapping[str, float]
+    """`name version` of each dependency that was compiled, and the seconds that it took."""
     reused: tuple[str, ...]
     notes: CookNotes
     placed: tuple[UnitRecord, ...] = ()
@@ -93,9 +93,7 @@ class CookStage:
                 async with self._given.placing(units, attempt) if units else nullcontext() as placing:
                     if placing is not None:
                         step = replace(step, members=chain(step.members, placing.members(ingredients.units)))
-                    started = time.monotonic()
                     await sandboxes.run(sandbox, step, reader)
-                seconds = time.monotonic() - started
                 await sandboxes.run(sandbox, project.cooking.settle(reader), project.reader(progress))
             async with progress.stage(StageName.COMMIT):
                 reference = f"bloomery/layer:{key.hex[:32]}"
@@ -105,9 +103,9 @@ class CookStage:
                 layer = CookedLayer(
                     image_id=image_id,
                     reference=reference,
-                    packages=reader.compiled(),
+                    spent=reader.compiled(),
                     reused=reader.reused(),
-                    notes=_notes(attempt, live, placed, seconds),
+                    notes=_notes(attempt, live, placed, reader.compiled()),
                     placed=placed,
                 )
                 await keep(layer)
@@ -116,14 +114,20 @@ class CookStage:
         return layer
 
 
-def _notes(attempt: Attempt, live: tuple[LiveUnit, ...], placed: tuple[UnitRecord, ...], seconds: float) -> CookNotes:
-    """Each unit that was compiled has an even share of the cook's time."""
+def _notes(
+    attempt: Attempt, live: tuple[LiveUnit, ...], placed: tuple[UnitRecord, ...], spent: Mapping[str, float]
+) -> CookNotes:
+    """Each unit that was compiled has an even share of its package's seconds."""
     given = {UnitId(unit.home, unit.unit_hash): unit for unit in placed}
-    new = [each for each in live if each.unit not in given]
-    share = seconds / len(new) if new else 0.0
+    new = Counter(each.package.words for each in live if each.unit not in given)
+
+    def seconds(each: LiveUnit) -> float:
+        words = each.package.words
+        return given[each.unit].seconds if each.unit in given else spent.get(words, 0.0) / new[words]
+
     return CookNotes(
         id=f"{attempt.build.id}-{attempt.build.attempt}",
-        live=tuple(replace(each, seconds=given[each.unit].seconds if each.unit in given else share) for each in live),
+        live=tuple(replace(each, seconds=seconds(each)) for each in live),
         given=tuple(GivenUnit(unit=place, digest=unit.digest, cook=unit.cook) for place, unit in given.items()),
     )
 

@@ -6,6 +6,7 @@ from cache.reuse import Refusal, Rung
 from daemon.admission import Trees, require_tree
 from daemon.builds import BuildRequest, ImageRequest, Reuse
 from daemon.pipeline.fetch import FetchStage
+from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.plan import PlanStage
 
 
@@ -20,6 +21,16 @@ class Explanation:
     rung: Rung
     seconds_saved: float
     dependencies: int
+    reused: int
+    """Dependencies that would not be compiled."""
+    compiled: tuple[str, ...]
+    """`name version` of each package that would, members included, as far as manifests, lock and earlier builds say."""
+    members: tuple[str, ...]
+    """Those of `compiled` that are packages of the tree."""
+    expected_seconds: float | None
+    """What the build should take; None where nothing like it was measured."""
+    cold_seconds: float | None
+    """The same of a build that reuses nothing."""
     refusals: tuple[Refusal, ...]
     keys: dict[str, str]
     """The digests of the exact and the result key."""
@@ -31,7 +42,8 @@ class Explanation:
 class Explainer:
     """Plans and chooses, and stops there."""
 
-    def __init__(self, *, trees: Trees, plan: PlanStage, fetch: FetchStage) -> None:
+    def __init__(self, *, trees: Trees, plan: PlanStage, fetch: FetchStage, forecaster: Forecaster) -> None:
+        self._forecaster = forecaster
         self._trees = trees
         self._plan = plan
         self._fetch = fetch
@@ -51,6 +63,7 @@ class Explainer:
                 project = await self._plan.plan(source)
         plan = project.plan
         reusable = await self._plan.reusable(plan, request)
+        forecast = await self._forecaster.forecast(project, request, reusable)
         return Explanation(
             project=plan.project,
             ecosystem=plan.ecosystem,
@@ -59,6 +72,11 @@ class Explainer:
             rung=reusable.choice.rung,
             seconds_saved=reusable.seconds,
             dependencies=plan.dependencies,
+            reused=forecast.reused,
+            compiled=forecast.compiled,
+            members=forecast.members,
+            expected_seconds=forecast.expected_seconds,
+            cold_seconds=forecast.cold_seconds,
             refusals=reusable.choice.refusals,
             keys={"exact": str(plan.exact.digest), "result": str(plan.result.digest)},
             notes=(*plan.notes, *notes),

@@ -5,7 +5,8 @@ wrong one (law 9).
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from cache.digest import Digest
@@ -55,9 +56,18 @@ class Compilation:
     rung: Rung
     seconds_saved: float
     refusals: tuple[Refusal, ...]
-    cooked: tuple[str, ...] = ()
+    cooked: Mapping[str, float] = field(default_factory=dict)
+    """`name version` of each dependency that was cooked, and the seconds that it took."""
+    twice: tuple[str, ...] = ()
+    seconds_below: float = 0.0
+    """What coming by the layer took, where it was made just now."""
     forked_from: str | None = None
     """The lineage whose workspace it was a copy of."""
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        """The seconds of each package that was compiled."""
+        return {**self.cooked, **self.result.spent}
 
 
 class Grounds:
@@ -203,7 +213,9 @@ class Grounds:
             rung=layer.rung,
             seconds_saved=layer.saved,
             refusals=layer.refusals,
-            cooked=layer.compiled,
+            cooked=layer.spent,
+            twice=layer.twice,
+            seconds_below=0.0 if layer.rung is Rung.LAYER else layer.seconds,
         )
 
     async def _compiled(self, planned: Planned, layer: Layer, attempt: Attempt) -> CompileResult:

@@ -11,6 +11,7 @@ from functools import partial
 
 import structlog
 
+from cache.estimates import Forecast
 from daemon.behind import Behind
 from daemon.builds import Build, Diagnostic, StageName
 from daemon.ecosystems.ecosystem import Project
@@ -66,6 +67,9 @@ class _Unheard:
         """Not told."""
 
     def compiled(self, package: str, *, fresh: bool, done: int, total: int) -> None:
+        """Not told."""
+
+    def forecast(self, forecast: Forecast) -> None:
         """Not told."""
 
     def diagnostic(self, diagnostic: Diagnostic) -> None:

@@ -6,27 +6,31 @@ wrong one (law 9).
 
 import asyncio
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
 import msgspec
 
+from cache.costs import Cost, CostKind
 from cache.digest import Digest, DigestMismatch
 from cache.index import ResultRecord
 from cache.reuse import ReuseReport, Rung
 from daemon.builds import Build, BuiltImage, Outcome, StageName
+from daemon.ecosystems.ecosystem import Plan
 from daemon.errors import EngineRefused, ImageGone
 from daemon.events import Progress
 from daemon.pipeline.attempt import Attempt, Attempts
 from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.finish import FinishStage, stays
+from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.ground import Compilation, Grounds, Planned
 from daemon.pipeline.plan import PlanStage
 from daemon.pipeline.results import read_outcome, remove_damaged
 
 
 class Results(Protocol):
-    """Where outcomes are remembered."""
+    """Where outcomes, and what they cost, are remembered."""
 
     async def record_result(self, result: ResultRecord) -> None:
         """Keep an outcome."""
@@ -34,6 +38,10 @@ class Results(Protocol):
 
     async def forget_result(self, key: Digest, scope: str) -> None:
         """Drop an outcome whose image is gone."""
+        ...
+
+    async def record_costs(self, scope: str, project: str, costs: Iterable[Cost]) -> None:
+        """Keep what a build has measured."""
         ...
 
 
@@ -46,6 +54,7 @@ class Pipeline:
         plan: PlanStage,
         fetch: FetchStage,
         grounds: Grounds,
+        forecaster: Forecaster,
         finish: FinishStage,
         results: Results,
         attempts: Attempts,
@@ -53,6 +62,7 @@ class Pipeline:
         self._plan = plan
         self._fetch = fetch
         self._grounds = grounds
+        self._forecaster = forecaster
         self._finish = finish
         self._results = results
         self._attempts = attempts
@@ -79,7 +89,7 @@ class Pipeline:
                 progress.note(note)
             outcome = await self._again(planned, attempt, started)
             if outcome is None:
-                outcome = await self._anew(planned, attempt)
+                outcome = await self._anew(planned, attempt, started)
                 await self._remember(planned, build, outcome, time.monotonic() - started)
         return outcome
 
@@ -116,17 +126,21 @@ class Pipeline:
             for tag in request.tags
             if tag not in image.tags
         ]
+        seconds = time.monotonic() - started
         reuse = ReuseReport(
             rung=Rung.RESULT,
-            seconds_saved=max(0.0, record.seconds - (time.monotonic() - started)),
+            seconds_saved=max(0.0, record.seconds - seconds),
+            seconds=seconds,
             dependencies=plan.dependencies,
             notes=(*plan.notes, *elsewhere),
         )
         return replace(before, images=images, reuse=reuse, project=plan.project, toolchain=plan.toolchain.name)
 
-    async def _anew(self, planned: Planned, attempt: Attempt) -> Outcome:
+    async def _anew(self, planned: Planned, attempt: Attempt, started: float) -> Outcome:
         """Compile, on the best layer that proves sound."""
         project, reusable = planned.project, planned.reusable
+        forecast = await self._forecaster.forecast(project, attempt.request, reusable)
+        attempt.progress.forecast(forecast)
         if reusable.result is not None:
             before = read_outcome(reusable.result.outcome)
             await asyncio.to_thread(remove_damaged, before, planned.source.blobs)
@@ -134,10 +148,21 @@ class Pipeline:
             reusable = await self._plan.below_result(project.plan, attempt.request)
         compilation = await self._grounds.compile(replace(planned, reusable=reusable), attempt)
         images = await self._finish.finish(compilation.result, planned.source, project.plan, attempt)
-        return self._outcome(planned, compilation, images)
+        seconds = time.monotonic() - started
+        costs = _costs(compilation, project.plan, seconds)
+        await self._results.record_costs(attempt.request.scope, project.plan.project, costs)
+        outcome = self._outcome(planned, compilation, images)
+        report = replace(
+            outcome.reuse,
+            seconds=seconds,
+            expected_seconds=forecast.expected_seconds,
+            cold_seconds=forecast.cold_seconds,
+        )
+        return replace(outcome, reuse=report)
 
     def _outcome(self, planned: Planned, compilation: Compilation, images: tuple[BuiltImage, ...]) -> Outcome:
         plan, result = planned.project.plan, compilation.result
+        compiled = tuple(compilation.spent)
         return Outcome(
             images=images,
             reuse=ReuseReport(
@@ -145,7 +170,9 @@ class Pipeline:
                 seconds_saved=compilation.seconds_saved,
                 dependencies=plan.dependencies,
                 reused=len(set(result.reused) - set(compilation.cooked)),
-                compiled=tuple(dict.fromkeys((*compilation.cooked, *result.packages))),
+                compiled=compiled,
+                members=tuple(package for package in compiled if package in plan.members),
+                compiled_twice=compilation.twice,
                 refusals=compilation.refusals,
                 notes=(*plan.notes, *result.compiled.notes),
                 forked_from=compilation.forked_from,
@@ -171,3 +198,14 @@ class Pipeline:
                 build_id=build.id,
             )
         )
+
+
+def _costs(compilation: Compilation, plan: Plan, seconds: float) -> Iterator[Cost]:
+    """What was compiled, and all else that the build took; also what that would have been over a layer that is held."""
+    for package, took in compilation.spent.items():
+        kind = CostKind.MEMBER if package in plan.members else CostKind.DEPENDENCY
+        yield Cost(kind, package.partition(" ")[0], took)
+    yield Cost(CostKind.REST, compilation.rung, max(0.0, seconds - sum(compilation.spent.values())))
+    if compilation.seconds_below:
+        over = seconds - compilation.seconds_below - sum(compilation.result.spent.values())
+        yield Cost(CostKind.REST, Rung.LAYER, max(0.0, over))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cache.blobs import BlobStore
+from cache.differences import FilesChanged, files_changed
 from cache.digest import Digest, NotADigest
 from cache.index import LayerRecord, ResultRecord
 from cache.keys import Key
@@ -16,7 +17,7 @@ from cache.tree import SourceTree
 from cache.units import UnitRecord
 from cache.workspaces import WorkspaceRecord
 from daemon.builds import BuildRequest, Reuse
-from daemon.ecosystems.ecosystem import Ecosystem, Plan, Project, Source, UnitsOf
+from daemon.ecosystems.ecosystem import SOURCE_TREE, Ecosystem, Plan, Project, Source, UnitsOf
 from daemon.engine.engine import Images
 from daemon.errors import StoredFileDamaged, UnknownToolchain, UnknownTree
 from daemon.pipeline.cook import is_layer
@@ -205,6 +206,7 @@ class PlanStage:
             standing=standing,
             wanted=plan.result,
             nearest=nearest.key if nearest else None,
+            sources=await self._changed(nearest, request) if nearest else None,
         )
         return replace(await self._below(plan, request, candidate), result=kept)
 
@@ -225,7 +227,7 @@ class PlanStage:
         """What fits below a layer that proved damaged; `refused` are the higher rungs."""
         if plan.units is None:
             return Reusable(choice=ReusePlan(Rung.NONE, refused))
-        stored, candidate = await self._units(plan, request, plan.units)
+        stored, candidate = await self._units(request, plan.units, None)
         choice = choose((candidate,))
         return replace(stored, choice=ReusePlan(choice.rung, (*refused, *choice.refusals)))
 
@@ -262,14 +264,20 @@ class PlanStage:
             return Reusable(choice=choose((*above, candidate)), layer=layer)
         if plan.units is None:
             return Reusable(choice=choose((*above, candidate)))
-        stored, of_units = await self._units(plan, request, plan.units)
+        stored, of_units = await self._units(request, plan.units, candidate.nearest)
         return replace(stored, choice=choose((*above, candidate, of_units)))
 
-    async def _units(self, plan: Plan, request: BuildRequest, wanted: UnitsOf) -> tuple[Reusable, Candidate]:
+    async def _units(self, request: BuildRequest, wanted: UnitsOf, nearest: Key | None) -> tuple[Reusable, Candidate]:
         names = {origin.name for origin in wanted.origins}
-        stored = await self._index.units(request.scope, wanted.key, names)
+        known = await self._index.units(request.scope, wanted.key, names)
+        stored = [unit for unit in known if unit.home.rpartition("/")[2] == wanted.profile]
         units = await asyncio.to_thread(choose_units, stored, wanted.origins)
-        candidate = Candidate(rung=Rung.UNITS, standing=Standing.HELD if units else Standing.ABSENT, wanted=plan.exact)
+        candidate = Candidate(
+            rung=Rung.UNITS,
+            standing=Standing.HELD if units else Standing.ABSENT,
+            wanted=wanted.parts,
+            nearest=nearest.only(wanted.parts.values().keys()) if nearest else None,
+        )
         complete = wanted.direct is not None and nothing_missing(wanted.direct, units, wanted.profile)
         return Reusable(choice=choose((candidate,)), units=units, nothing_missing=complete), candidate
 
@@ -282,6 +290,17 @@ class PlanStage:
         return layer, Candidate(
             rung=Rung.LAYER, standing=standing, wanted=plan.exact, nearest=nearest.key if nearest else None
         )
+
+    async def _changed(self, nearest: ResultRecord, request: BuildRequest) -> FilesChanged | None:
+        """Which files are others than those that an earlier image was made of; None where these are not known."""
+        try:
+            before = await self._index.tree(Digest.parse(nearest.key.values().get(SOURCE_TREE, "")))
+        except NotADigest:
+            return None
+        now = await self._index.tree(Digest.parse(request.tree))
+        if before is None or now is None:
+            return None
+        return files_changed(SOURCE_TREE, {entry.path: entry for entry in before}, {entry.path: entry for entry in now})
 
     async def _standing_of_result(self, result: ResultRecord | None) -> Standing:
         if result is None:

@@ -18,6 +18,8 @@ class LiveUnit:
     package: PackageId
     seconds: float = 0.0
     """What compiling it took; 0 where that is not known."""
+    compiled: bool = False
+    """Cargo said that it compiled it; of a script's run it says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +55,17 @@ def live_units(
     layout: UnitLayout, artifacts: Iterable[Artifact], script_runs: Iterable[tuple[PackageId, str]]
 ) -> tuple[LiveUnit, ...]:
     """The units of packages from outside that a cook's messages name; one that is said of two packages is none."""
-    said = [(artifact.package, path) for artifact in artifacts for path in artifact.files]
-    said += script_runs
+    said = [(one.package, path, not one.fresh) for one in artifacts for path in one.files]
+    said += [(package, path, False) for package, path in script_runs]
     found: dict[UnitId, set[PackageId]] = {}
-    for package, path in said:
+    compiled: set[UnitId] = set()
+    for package, path, is_new in said:
         unit = layout.unit_named(path)
         if unit is not None:
             found.setdefault(unit, set()).add(package)
+            compiled |= {unit} if is_new else set()
     return tuple(
-        LiveUnit(unit=unit, package=package)
+        LiveUnit(unit=unit, package=package, compiled=unit in compiled)
         for unit, packages in sorted(found.items())
         for package in packages
         if len(packages) == 1 and package.is_outside

@@ -11,8 +11,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import zstandard
 
+from api.client.render import explanation
 from api.composition import Daemon, Means, clear_scratch, compose
 from cache.archive_limits import ArchiveLimits
 from cache.digest import Digest
@@ -27,6 +29,7 @@ from daemon.engine.docker import DockerEngine
 from daemon.network import resolve_network
 from daemon.ownership import SharedSources
 from daemon.pipeline.cook import LAYER_LABEL
+from daemon.pipeline.explain import Explainer
 from daemon.pipeline.sandboxes import STEP
 from daemon.tarball import Member, stream
 from daemon.upload import Intake
@@ -124,6 +127,15 @@ class Workshop:
         project = await plan.plan(await plan.source(wanted))
         rung: Rung = (await plan.reusable(project.plan, wanted)).choice.rung
         return rung
+
+    async def told(self, files: Files, **request: Any) -> list[str]:
+        """What `bloomery explain` prints."""
+        pipeline: Any = self.daemon.runner._runner
+        explainer = Explainer(
+            trees=SharedSources(self.store), plan=pipeline._plan, fetch=pipeline._fetch, forecaster=pipeline._forecaster
+        )
+        wanted = BuildRequest(tree=str(await self.tree(files)), **request)
+        return explanation(msgspec.to_builtins(await explainer.explain(wanted)))
 
     async def ended(self, build: str) -> Built:
         """A build at its end."""

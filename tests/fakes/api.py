@@ -232,6 +232,11 @@ class FakeExplainer:
             rung=Rung.NONE,
             seconds_saved=0.0,
             dependencies=12,
+            reused=0,
+            compiled=("hello 0.1.0",),
+            members=("hello 0.1.0",),
+            expected_seconds=None,
+            cold_seconds=None,
             refusals=(Refusal(Rung.RESULT, WhyNot.FIRST_BUILD),),
             keys={"exact": TREE, "result": TREE},
         )

@@ -47,6 +47,8 @@ class FakeCargo:
         self.ran: list[str] = []
         """Each step that was run: `lock`, `fetch`, `cook`, `settle`, `compile`, `clear`, or the check's own command."""
         self.networks: dict[str, str] = {}
+        self.stale: set[str] = set()
+        """Crates whose units a cook finds, and compiles again."""
         self.pause = 0.0
         """Seconds that a step takes."""
 
@@ -54,6 +56,7 @@ class FakeCargo:
         purpose = purpose_of(step)
         self.ran.append(purpose)
         self.networks[purpose] = str(step.spec.network)
+        step.complain("    Begun\n")
         await asyncio.sleep(self.pause)
         if purpose in self.failures:
             code, text = self.failures[purpose]
@@ -108,7 +111,7 @@ class FakeCargo:
             if f"{_ARCHIVES}/{name}.crate" not in step.files:
                 step.complain(f"error: failed to download `{package} v{version}`\n\nCaused by:\n  {_OFFLINE}\n")
                 return 101
-            fresh = all(f"/target/{path}" in step.files for path in _files(name))
+            fresh = name not in self.stale and all(f"/target/{path}" in step.files for path in _files(name))
             for path, content in _files(name).items() if not fresh else ():
                 step.write(f"/target/{path}", content)
             _tell_unit(step, name, fresh=fresh)

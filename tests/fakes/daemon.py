@@ -44,12 +44,22 @@ def outcome(*images: Json, **over: Any) -> Json:
         "rung": "layer",
         "seconds_saved": 113.4,
         "dependencies": 152,
+        "reused": 152,
         "compiled": ["users 0.1.0"],
+        "members": ["users 0.1.0"],
+        "compiled_twice": [],
         "refusals": [
             {
                 "rung": "result",
                 "why": "key_changed",
-                "differences": [{"label": "tree", "old": "sha256:" + "1" * 64, "new": "sha256:" + "2" * 64}],
+                "differences": [
+                    {
+                        "about": "files",
+                        "label": "source tree",
+                        "files": [{"path": "src/main.rs", "presence": "changed"}],
+                        "more": 0,
+                    }
+                ],
             }
         ],
         "notes": [],

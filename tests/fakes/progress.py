@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from cache.estimates import Forecast
 from daemon.builds import Diagnostic, StageName
 
 
@@ -14,6 +15,7 @@ class Heard:
         self.lines: list[str] = []
         self.packages: list[tuple[str, bool]] = []
         self.diagnostics: list[Diagnostic] = []
+        self.forecasts: list[Forecast] = []
         self.notes: list[str] = []
 
     @asynccontextmanager
@@ -26,6 +28,9 @@ class Heard:
 
     def compiled(self, package: str, *, fresh: bool, done: int, total: int) -> None:
         self.packages.append((package, fresh))
+
+    def forecast(self, forecast: Forecast) -> None:
+        self.forecasts.append(forecast)
 
     def diagnostic(self, diagnostic: Diagnostic) -> None:
         self.diagnostics.append(diagnostic)

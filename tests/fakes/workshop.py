@@ -30,6 +30,7 @@ from daemon.pipeline.cook import CookStage
 from daemon.pipeline.explain import Explainer, Explanation
 from daemon.pipeline.fetch import FetchStage, NetworkAccess
 from daemon.pipeline.finish import FinishStage
+from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.fork import Forks
 from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
@@ -206,6 +207,7 @@ class Workshop:
         )
         self.pipeline = Pipeline(
             plan=self.plan,
+            forecaster=Forecaster(records),
             fetch=fetch,
             grounds=Grounds(
                 plan=self.plan,
@@ -221,7 +223,9 @@ class Workshop:
             results=records,
             attempts=attempts,
         )
-        self.explainer = Explainer(trees=SharedSources(self.store), plan=self.plan, fetch=fetch)
+        self.explainer = Explainer(
+            trees=SharedSources(self.store), plan=self.plan, fetch=fetch, forecaster=Forecaster(records)
+        )
 
     async def _put_back(self, taken: WorkspaceRecord | None) -> None:
         if taken is not None:

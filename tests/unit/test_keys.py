@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cache.differences import FilesChanged, SettingChanged, Subject, files_changed
 from cache.digest import Digest, NotADigest
-from cache.keys import Difference, Key, KeyKind, KeyPart
+from cache.keys import Key, KeyKind, KeyPart
 from cache.reuse import Candidate, ReusePlan, Rung, Standing, WhyNot, choose
 
 words = st.text(max_size=8)
@@ -47,7 +48,7 @@ def test_differences_are_exactly_what_tells_two_keys_apart(old: tuple[KeyPart, .
 
     differences = before.differences(after)
 
-    assert {one.label: (one.old, one.new) for one in differences} == {
+    assert {one.label: (one.old, one.new) for one in differences if isinstance(one, SettingChanged)} == {
         label: (before.values().get(label), after.values().get(label))
         for label in {*before.values(), *after.values()}
         if before.values().get(label) != after.values().get(label)
@@ -57,10 +58,10 @@ def test_differences_are_exactly_what_tells_two_keys_apart(old: tuple[KeyPart, .
 
 def test_differences_come_in_the_newer_keys_order_then_what_went():
     assert key(gone="1", b="1", a="1").differences(key(a="2", b="2", come="2")) == (
-        Difference("a", "1", "2"),
-        Difference("b", "1", "2"),
-        Difference("come", None, "2"),
-        Difference("gone", "1", None),
+        SettingChanged(label="a", old="1", new="2"),
+        SettingChanged(label="b", old="1", new="2"),
+        SettingChanged(label="come", old=None, new="2"),
+        SettingChanged(label="gone", old="1", new=None),
     )
 
 
@@ -111,7 +112,32 @@ def test_an_absent_entry_is_explained_by_the_nearest_or_is_the_first():
 
     assert choose((absent,)).refusals[0].why is WhyNot.FIRST_BUILD
     (refusal,) = choose((replace(absent, nearest=OTHER),)).refusals
-    assert (refusal.why, refusal.differences) == (WhyNot.KEY_CHANGED, (Difference("lock", "1", "2"),))
+    assert (refusal.why, refusal.differences) == (WhyNot.KEY_CHANGED, (SettingChanged(label="lock", old="1", new="2"),))
+
+
+def test_the_sources_that_differ_are_named_where_they_are_known():
+    before, after = (Key(KeyKind.RESULT, (KeyPart("source tree", side, Subject.FILES),)) for side in "12")
+    absent = Candidate(rung=Rung.RESULT, standing=Standing.ABSENT, wanted=after, nearest=before)
+    known = files_changed("source tree", {"a": 1}, {"a": 2})
+
+    assert choose((absent,)).refusals[0].differences == (FilesChanged(label="source tree"),)
+    assert choose((replace(absent, sources=known),)).refusals[0].differences == (known,)
+
+
+def test_units_that_are_not_there_are_explained_by_a_unit_key_that_changed():
+    absent = replace(LAYER, rung=Rung.UNITS, standing=Standing.ABSENT)
+
+    assert choose((absent,)).refusals[0].why is WhyNot.NOT_STORED
+    assert choose((replace(absent, nearest=WANTED),)).refusals[0].why is WhyNot.NOT_STORED
+    (refusal,) = choose((replace(absent, nearest=OTHER),)).refusals
+    assert (refusal.why, len(refusal.differences)) == (WhyNot.KEY_CHANGED, 1)
+
+
+def test_a_changed_key_is_labelled_by_what_changed_first_and_everything_else_by_itself():
+    absent = replace(LAYER, standing=Standing.ABSENT, nearest=OTHER)
+
+    assert choose((absent,)).refusals[0].reason is Subject.SETTING
+    assert choose((replace(absent, nearest=None),)).refusals[0].reason is WhyNot.FIRST_BUILD
 
 
 def test_a_clean_build_refuses_every_rung_because_it_was_asked_to():

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from cache.differences import SettingChanged
 from cache.errors import Blame
 from cache.reuse import Refusal, ReuseReport, Rung, WhyNot
 from daemon.builds import Build, BuildFailure, BuildRequest, BuildState, BuiltImage, Outcome, StageName
@@ -16,6 +17,9 @@ from daemon.metrics import PROJECTS, CacheKind, Door, Metrics, ProjectLabel
 @pytest.fixture
 def registry() -> CollectorRegistry:
     return CollectorRegistry()
+
+
+CHANGED = Refusal(Rung.LAYER, WhyNot.KEY_CHANGED, (SettingChanged(label="profile", old="release", new="dev"),))
 
 
 def image(size: int) -> BuiltImage:
@@ -93,6 +97,7 @@ def test_all_that_the_design_names_is_there(registry: CollectorRegistry):
         "bloomery_builds",
         "bloomery_dependency_cache_requests",
         "bloomery_dependency_cache_bytes",
+        "bloomery_rungs_refused",
         "bloomery_seconds_saved",
         "bloomery_upload_bytes",
         "bloomery_engine_errors",
@@ -119,15 +124,17 @@ def test_buckets_go_from_ten_milliseconds_to_an_hour(registry: CollectorRegistry
 def test_a_build_counts_with_what_it_reused(registry: CollectorRegistry):
     metrics = Metrics(registry)
     metrics.build_ended(build(BuildState.SUCCEEDED, outcome(Rung.LAYER, saved=100.0)))
-    metrics.build_ended(build(BuildState.SUCCEEDED, outcome(Rung.NONE, Refusal(Rung.LAYER, WhyNot.KEY_CHANGED))))
+    metrics.build_ended(build(BuildState.SUCCEEDED, outcome(Rung.NONE, CHANGED)))
     metrics.build_ended(build(BuildState.SUCCEEDED, outcome(Rung.RESULT, saved=60.0)))
 
     def value(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(f"bloomery_{name}", labels)
 
     assert value("dependency_cache_requests_total", result="hit", reason="") == 1
-    assert value("dependency_cache_requests_total", result="miss", reason="key_changed") == 1
+    assert value("dependency_cache_requests_total", result="miss", reason="setting") == 1
     assert value("dependency_cache_requests_total", result="miss", reason="first_build") == 0
+    assert value("rungs_refused_total", rung="layer", reason="setting") == 1
+    assert value("rungs_refused_total", rung="result", reason="busy") == 0
     assert value("seconds_saved_total", reuse="layer") == 100
     assert value("seconds_saved_total", reuse="result") == 60
     assert value("image_bytes_count") == 3

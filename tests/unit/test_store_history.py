@@ -1,15 +1,21 @@
 """Builds and events as rows: admission, compare-and-set, pages, numbers."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlite_utils import Database as Tables
 
+from cache.database import Database
+from cache.differences import WithheldChanged
 from cache.digest import Digest
 from cache.history import BuildChange, BuildRow, EventRow, NewBuild, NewEvent, Verdict
+from cache.schema import STEPS
 from cache.store import Store
+from daemon.builds import Outcome
 
 A, B = Digest.of(b"a"), Digest.of(b"b")
 
@@ -176,3 +182,24 @@ async def test_a_page_of_one_scope_or_project_is_read_from_an_index(store: Store
 
     assert plans.count("SEARCH builds USING INDEX") == 2
     assert "TEMP B-TREE" not in plans
+
+
+async def test_what_was_told_of_keys_before_there_were_types_of_differences_can_still_be_read(tmp_path: Path):
+    before = await Database.open(tmp_path / "bloomery.sqlite", STEPS[:5])
+    differences = [{"label": "Cargo.lock", "old": "a 1", "new": "a 2"}]
+    refusal = {"rung": "layer", "why": "key_changed", "differences": differences}
+    reuse = {"rung": "none", "refusals": [refusal]}
+    outcome = {"images": [], "reuse": reuse, "project": "shop", "ecosystem": "rust", "toolchain": "stable"}
+    row = {"id": "b1", "scope": "default", "project": "shop", "state": "succeeded", "created_at": 1.0, "request": b"{}"}
+    row |= {"request_digest": "", "outcome": json.dumps(outcome).encode()}
+    await before.write(lambda tables: tables.table("builds").insert(row))
+    await before.close()
+    store = await Store.open(tmp_path)
+
+    found = await store.build("b1")
+
+    assert found is not None
+    assert found.outcome is not None
+    (told,) = msgspec.json.decode(found.outcome, type=Outcome).reuse.refusals
+    assert told.differences == (WithheldChanged(label="Cargo.lock", names=()),)
+    await store.close()

@@ -4,6 +4,7 @@ What belongs to which key: "Keys" in the laws of the cache. The toolchain image,
 daemon's to add.
 """
 
+from cache.differences import Subject
 from cache.digest import Digest
 from cache.keys import KeyPart
 from cache.manifests.rust.config import CargoConfig
@@ -14,13 +15,16 @@ from cache.manifests.rust.trimming import counted
 from cache.manifests.rust.workspace import Workspace
 from cache.manifests.source import SourceFiles
 
+_FILES_BY_NAME = 200
+"""Files up to which a key says which they are; vendored crates have thousands."""
+
 
 def unit_parts(config: CargoConfig) -> tuple[KeyPart, ...]:
     """What the project's cargo configuration, and the files that it names, say about every unit."""
     named = "\n".join(f"{file.path} {file.identity}" for file in config.named)
     return (
-        KeyPart.of_json("cargo configuration", dict(config.values)),
-        KeyPart("files named by the cargo configuration", named),
+        KeyPart.of_json("cargo configuration", dict(config.values), Subject.CONFIGURATION),
+        KeyPart("files named by the cargo configuration", named, Subject.FILES),
     )
 
 
@@ -47,22 +51,19 @@ def exact_parts(
     del selection  # the hard key has it; an exact key could one day leave out what the selection cannot reach
     made = made or skeleton(workspace)
     parts = [
-        KeyPart("Cargo.lock", lock_value(workspace.lock) if workspace.lock else ""),
-        KeyPart("Cargo.lock choices", _choices(workspace.lock) if workspace.lock else ""),
+        KeyPart("Cargo.lock", lock_value(workspace.lock) if workspace.lock else "", Subject.PACKAGES),
+        KeyPart("Cargo.lock choices", _choices(workspace.lock) if workspace.lock else "", Subject.WITHHELD),
     ]
     real = {package.manifest for package in made.unstubbable}
     stubs = [version for place, version in made.versions.by_directory.items() if place not in workspace.patches]
     for path, manifest in made.manifests.items():
         value = dict(manifest) if path in real else counted(manifest, versions=stubs)
-        parts.append(KeyPart(f"manifest {path}", str(_digest_of_json(value))))
+        parts.append(KeyPart.of_json(f"manifest {path}", value, Subject.MANIFEST))
     if made.verbatim:
         lines = "\n".join(f"{path} {files.identity(path)}" for path in made.verbatim)
-        parts.append(KeyPart("files by content", str(Digest.of(lines.encode()))))
+        named = lines if len(made.verbatim) <= _FILES_BY_NAME else str(Digest.of(lines.encode()))
+        parts.append(KeyPart("files by content", named, Subject.FILES))
     return tuple(parts)
-
-
-def _digest_of_json(value: object) -> Digest:
-    return Digest.of(KeyPart.of_json("", value).value.encode())
 
 
 def lock_value(lock: Lockfile) -> str:

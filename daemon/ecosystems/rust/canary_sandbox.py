@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
+from cache.estimates import Forecast
 from cache.manifests.rust.config import CargoConfig
 from daemon import tarball
 from daemon.builds import Diagnostic, Link, StageName
@@ -115,6 +116,9 @@ class _Silent:
         pass
 
     def compiled(self, package: str, *, fresh: bool, done: int, total: int) -> None:
+        pass
+
+    def forecast(self, forecast: Forecast) -> None:
         pass
 
     def diagnostic(self, diagnostic: Diagnostic) -> None:

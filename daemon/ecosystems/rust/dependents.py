@@ -40,6 +40,20 @@ def edges(packages: Iterable[Package], lock: Lockfile) -> tuple[Edge, ...]:
     return tuple(Edge(edge.package.name, edge.on.name, edge.script) for edge in found if edge.on in reached)
 
 
+def compiled_with(selected: Iterable[str], packages: Iterable[Package], lock: Lockfile) -> tuple[str, ...]:
+    """`name version` of the packages of the tree that a compile of the selected ones may have to compile, sorted."""
+    tree = {package.name: package for package in packages}
+    found = {name for name in selected if name in tree}
+    on = edges(tree.values(), lock)
+    waiting = list(found)
+    while waiting:
+        package = waiting.pop()
+        new = {edge.on for edge in on if edge.package == package} - found
+        found |= new
+        waiting += new
+    return tuple(sorted(f"{name} {tree[name].version}" for name in found if name in tree))
+
+
 @dataclass(frozen=True, slots=True)
 class _Edge:
     package: LockedPackage

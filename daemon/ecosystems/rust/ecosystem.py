@@ -15,6 +15,7 @@ from cache.manifests.rust.workspace import MANIFEST, Workspace, read_workspace
 from cache.manifests.source import SourceFiles
 from daemon.builds import BuildRequest, Link
 from daemon.ecosystems.ecosystem import Plan, Project, Source, UnitsOf
+from daemon.ecosystems.rust.dependents import compiled_with
 from daemon.ecosystems.rust.direct import direct
 from daemon.ecosystems.rust.environment import environment
 from daemon.ecosystems.rust.fetching import RustFetching
@@ -83,6 +84,7 @@ class RustEcosystem:
             link=link,
             check=check or None,
             dependencies=len(workspace.lock.external()) if workspace.lock else 0,
+            members=_members(workspace, selection),
             private=rust.private_to,
             units=_units(unit, rust, toolchain),
             notes=_notes(workspace, source),
@@ -125,12 +127,19 @@ def _units(unit: Key, rust: RustSource, toolchain: Toolchain) -> UnitsOf | None:
     named = direct(rust.workspace.packages, rust.selection.packages, lock)
     return UnitsOf(
         key=unit.digest,
+        parts=unit,
         origins=found,
         layout=layout.units,
         artefact_time=facts.artefact_mtime,
         direct=tuple(map(origin, named)) if named is not None else None,
         profile=rust.selection.profile_directory,
     )
+
+
+def _members(workspace: Workspace, selection: Selection) -> tuple[str, ...]:
+    if workspace.lock is None:
+        return ()
+    return compiled_with(selection.packages, workspace.packages, workspace.lock)
 
 
 def _selection(workspace: Workspace, settings: ProjectSettings, request: BuildRequest) -> Selection:

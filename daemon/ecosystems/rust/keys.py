@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from cache.differences import Subject
 from cache.keys import Key, KeyKind, KeyPart
 from cache.manifests.rust.key_parts import exact_parts, hard_parts, unit_parts
 from daemon.builds import BuildRequest, ImageRequest, Link
-from daemon.ecosystems.ecosystem import Source
+from daemon.ecosystems.ecosystem import SOURCE_TREE, Source
 from daemon.ecosystems.rust.environment import RECIPE, constant_paths
 from daemon.ecosystems.rust.source import RustSource
 from daemon.toolchains.toolchain import Toolchain
@@ -39,14 +40,14 @@ def unit_key(source: Source, rust: RustSource, toolchain: Toolchain, link: Link,
         KeyKind.UNIT,
         (
             KeyPart("scope", source.request.scope),
-            KeyPart("toolchain image", toolchain.facts.image_id),
-            KeyPart("rustc", toolchain.facts.rustc_version_verbose),
+            KeyPart("toolchain image", toolchain.facts.image_id, Subject.TOOLCHAIN),
+            KeyPart("rustc", toolchain.facts.rustc_version_verbose, Subject.TOOLCHAIN),
             KeyPart("recipe", RECIPE),
             KeyPart("layout", toolchain.facts.layout),
             KeyPart("paths", constant_paths()),
             KeyPart("link", link),
-            *(KeyPart(name, value) for name, value in sorted(rust.environment.items())),
-            KeyPart.of_json("mirrors", dict(host.mirrors)),
+            *(KeyPart(name, value, Subject.ENVIRONMENT) for name, value in sorted(rust.environment.items())),
+            KeyPart.of_json("mirrors", dict(host.mirrors), Subject.WITHHELD),
             *unit_parts(config),
             *native,
         ),
@@ -70,11 +71,11 @@ def result_key(
     return exact.extended(
         KeyKind.RESULT,
         (
-            KeyPart("source tree", request.tree),
+            KeyPart(SOURCE_TREE, request.tree, Subject.FILES),
             KeyPart("directory", request.directory),
             KeyPart("binaries", ",".join(binary.full_name for binary in rust.selection.binaries)),
-            KeyPart.of_json("image settings", msgspec.to_builtins(untagged)),
-            KeyPart.of_json("compile environment", dict(rust.compile_environment)),
-            KeyPart.of_json("check command", list(check or ())),
+            KeyPart.of_json("image settings", msgspec.to_builtins(untagged), Subject.WITHHELD),
+            KeyPart.of_json("compile environment", dict(rust.compile_environment), Subject.WITHHELD),
+            KeyPart.of_json("check command", list(check or ()), Subject.WITHHELD),
         ),
     )

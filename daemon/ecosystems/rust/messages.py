@@ -4,7 +4,9 @@ The format of the messages: https://doc.rust-lang.org/cargo/reference/external-t
 that are no such messages come from procedural macros: they are passed on as log, and are evidence of nothing.
 """
 
+import time
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -40,12 +42,18 @@ class Artifact:
 class CargoReader:
     """A `StepReader` for `cargo build --message-format=json-diagnostic-rendered-ansi` and for `cargo fetch`.
 
-    What is said of stubs is not passed on.
+    What is said of stubs is not passed on. Of the time that passes between two messages the package has all that the
+    second one is about: jobs run side by side, and so the shares make up the whole and no more.
     """
 
-    def __init__(self, progress: Progress, link: Link = Link.DYNAMIC) -> None:
+    def __init__(
+        self, progress: Progress, link: Link = Link.DYNAMIC, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._progress = progress
         self._link = link
+        self._clock = clock
+        self._told_at: float | None = None
+        self._spent: dict[PackageId, float] = {}
         self._out = _Lines()
         self._err = _Lines()
         self._seen: set[PackageId] = set()
@@ -64,6 +72,8 @@ class CargoReader:
 
     def feed(self, stream: OutputStream, piece: bytes) -> None:
         """Take a piece of output."""
+        if self._told_at is None:
+            self._told_at = self._clock()
         if stream is OutputStream.STDOUT:
             for line in self._out.take(piece):
                 self._message(line)
@@ -82,14 +92,14 @@ class CargoReader:
         """What cargo failed of."""
         return classify(code, tuple(self._tail), self._errors, self._link)
 
-    def compiled(self) -> tuple[str, ...]:
-        """`name version` of every package of which something was compiled, in the order of compiling."""
+    def compiled(self) -> Mapping[str, float]:
+        """`name version` of every package of which something was compiled, in order, and the seconds that it took."""
         real = (artifact.package for artifact in self.artifacts if not artifact.fresh and not artifact.package.is_stub)
-        return tuple(dict.fromkeys(package.words for package in real))
+        return {package.words: self._spent.get(package, 0.0) for package in dict.fromkeys(real)}
 
     def reused(self) -> tuple[str, ...]:
         """The same of every package from outside of which cargo found everything fresh."""
-        compiled = set(self.compiled())
+        compiled = self.compiled()
         found = dict.fromkeys(one.package.words for one in self.artifacts if one.fresh and one.package.is_outside)
         return tuple(words for words in found if words not in compiled)
 
@@ -121,6 +131,7 @@ class CargoReader:
                 self._diagnostic(message)
             case _ScriptMessage():
                 self.script_runs.append((PackageId.parse(message.package_id), message.out_dir))
+                self._spend(self.script_runs[-1][0])
             case _FinishedMessage():
                 self.finished = message.success
 
@@ -134,10 +145,17 @@ class CargoReader:
             executable=message.executable,
         )
         self.artifacts.append(artifact)
+        self._spend(artifact.package)
         if artifact.package not in self._seen and "custom-build" not in artifact.kinds:
             self._seen.add(artifact.package)
             if not artifact.package.is_stub:
                 self._progress.compiled(artifact.package.words, fresh=artifact.fresh, done=len(self._seen), total=0)
+
+    def _spend(self, package: PackageId) -> None:
+        now = self._clock()
+        since = now if self._told_at is None else self._told_at
+        self._spent[package] = self._spent.get(package, 0.0) + now - since
+        self._told_at = now
 
     def _diagnostic(self, message: "_CompilerMessage") -> None:
         said, package = message.message, PackageId.parse(message.package_id)

@@ -102,7 +102,7 @@ async def test_explain_is_understood(run: Run, project: Path):
     ran = await run("explain", project)
 
     assert ran.code == 0, ran.err
-    assert "not result: this lineage has no earlier build" in ran.out
+    assert "why not result     this lineage has no earlier build" in ran.out
 
 
 async def test_builds_are_listed_across_pages_shown_and_cancelled(run: Run, api: Daemon, project: Path):

@@ -3,7 +3,7 @@
 import pytest
 
 from api.client.following import cargo_line
-from api.client.render import age, bar, count, duration, problem, refusals, reuse, size, table, without_ansi
+from api.client.render import age, bar, count, duration, expectation, problem, reuse, size, table, without_ansi
 
 
 @pytest.mark.parametrize(
@@ -77,64 +77,84 @@ def test_cargos_own_lines_get_their_colour_and_others_stay():
     assert cargo_line("") == ""
 
 
-def test_differences_name_what_came_and_went_and_cut_what_is_long():
-    report = {
-        "refusals": [
-            {
-                "rung": "layer",
-                "why": "key_changed",
-                "differences": [
-                    {"label": "features", "old": None, "new": "x" * 100},
-                    {"label": "RUSTFLAGS", "old": "-g", "new": None},
-                ],
-            }
-        ]
+def test_the_report_says_what_was_reused_why_not_more_and_what_was_compiled():
+    built = {
+        "rung": "units",
+        "dependencies": 60,
+        "reused": 44,
+        "compiled": ["itoa 1.0.18", "app 0.1.0"],
+        "members": ["app 0.1.0"],
+        "compiled_twice": [],
+        "seconds_saved": 12.34,
+        "refusals": [{"rung": "layer", "why": "first_build"}],
+        "notes": ["clippy is ignored"],
+        "seconds": 8.7,
+        "expected_seconds": 9.1,
+        "cold_seconds": 184,
     }
 
-    assert refusals(report) == [
-        "not layer: something that it depends on has changed",
-        f"  features: (none) -> {'x' * 57}...",
-        "  RUSTFLAGS: -g -> (none)",
-    ]
-
-
-def test_a_lineage_without_a_build_is_told_from_a_project_without_one():
-    first = [{"rung": rung, "why": "first_build"} for rung in ("result", "workspace", "layer")]
-
-    assert refusals({"refusals": first}) == [
-        "not result: this lineage has no earlier build",
-        "not workspace: this lineage has no earlier build",
-        "not layer: this project has no earlier build",
+    assert reuse(built) == [
+        ("reuse", "units      44 of 45 dependencies, 0 compiled twice, 12.3 s saved"),
+        ("why not", "layer      this project has no earlier build"),
+        ("compile", "1 dependency, 1 member        took 8.7 s, expected 9.1 s, cold 3 m 04 s"),
+        ("note", "clippy is ignored"),
     ]
 
 
 @pytest.mark.parametrize(
-    ("why", "words"),
+    ("times", "line"),
     [
-        ("key_changed", "stands on something else"),
-        ("busy", "is being built"),
-        ("pruned", "has lost its own"),
-        ("damaged", "could not be used"),
-        ("first_build", "has none"),
+        (
+            {"expected_seconds": 9.1, "cold_seconds": 184.0},
+            "2 members                     expected 9.1 s, cold 3 m 04 s",
+        ),
+        ({"expected_seconds": 9.1, "cold_seconds": None}, "2 members                     expected 9.1 s"),
+        ({"seconds": 9.1, "expected_seconds": None}, "2 members                     took 9.1 s"),
+        (
+            {"expected_seconds": None, "cold_seconds": None},
+            "2 members                     expected time not known: nothing like it was built here",
+        ),
+        ({}, "2 members"),
     ],
 )
-def test_why_no_parent_was_forked_names_it(why: str, words: str):
-    given = {"rung": "workspace", "why": why, "parent": "main"}
+def test_seconds_are_told_as_far_as_they_are_known(times: dict[str, object], line: str):
+    told = {"rung": "layer", "dependencies": 0, "compiled": ["a 1", "b 1"], "members": ["a 1", "b 1"], **times}
 
-    assert refusals({"refusals": [given]}) == [f"not workspace: none for this lineage, and its parent `main` {words}"]
+    assert ("compile", line) in reuse(told)
 
 
 def test_a_fork_is_told_with_its_parent():
-    assert reuse({"rung": "workspace", "forked_from": "main", "seconds_saved": 3}) == [
-        "workspace: the last compile of `main` was forked, 3.0 s saved"
-    ]
+    forked = {"rung": "workspace", "dependencies": 0, "forked_from": "main", "seconds_saved": 3}
+
+    assert reuse(forked) == [("reuse", "workspace  no dependencies, copied from `main`, 3.0 s saved")]
 
 
-def test_units_are_told_by_their_number_once_it_is_known():
-    built = {"rung": "units", "reused": 44, "compiled": ["itoa 1.0.18", "app 0.1.0"], "seconds_saved": 12.34}
+def test_what_is_about_to_be_compiled_is_told_where_the_seconds_are_known():
+    known = {"dependencies": 2, "members": 1, "expected_seconds": 9.1, "cold_seconds": 184.0}
 
-    assert reuse(built) == ["units: 44 of 46 packages were compiled before, 12.3 s saved"]
-    assert reuse({"rung": "units"}) == ["units: dependencies that were compiled before were reused"]
+    assert expectation(known) == "2 dependencies, 1 member to compile, 9.1 s (cold 3 m 04 s)"
+    assert expectation(known | {"cold_seconds": None, "dependencies": 0}) == "1 member to compile, 9.1 s"
+    assert expectation(known | {"expected_seconds": None}) is None
+
+
+@pytest.mark.parametrize(
+    ("report", "line"),
+    [
+        ({"rung": "result", "dependencies": 2, "members": []}, "result     the image itself"),
+        (
+            {"rung": "none", "dependencies": 2, "compiled": ["a 1", "b 1"], "members": ["b 1"]},
+            "none       none of 1 dependency",
+        ),
+        ({"rung": "none", "dependencies": 0}, "none       nothing"),
+        (
+            {"rung": "workspace", "dependencies": 0, "compiled": ["b 1"], "members": ["b 1"]},
+            "workspace  no dependencies",
+        ),
+        ({"rung": "layer", "dependencies": 2}, "layer      2 dependencies"),
+    ],
+)
+def test_what_was_reused_is_said_as_far_as_it_is_known(report: dict[str, object], line: str):
+    assert reuse(report)[0] == ("reuse", line)
 
 
 def test_problem_of_nothing_known_still_says_something():

@@ -100,7 +100,30 @@ def test_a_build_is_told_by_its_messages():
         ("libc 0.2.171", "/target/release/build/libc-0123456789abcdef/out")
     ]
     assert heard.packages == [("bytes 1.10.1", True), ("b 0.1.0", False), ("app 0.1.0", False)]
-    assert reader.compiled() == ("b 0.1.0", "app 0.1.0")
+    assert list(reader.compiled()) == ["b 0.1.0", "app 0.1.0"]
+
+
+def test_the_time_between_two_messages_is_the_second_ones_packages():
+    ticks = iter([0.0, 1.0, 3.0, 3.5, 10.0])
+    reader = CargoReader(Heard(), clock=lambda: next(ticks))
+    script = artifact(BYTES, "custom-build", "build-script-build", "/target/release/build/bytes-1/build-script-build")
+    ran = SCRIPT_RUN.replace("libc@0.2.171", "bytes@1.10.1")
+    library = artifact(BYTES, "lib", "bytes", "/target/release/deps/libbytes-1.rlib")
+
+    for line in (b"", *(f"{text}\n".encode() for text in (script, ran, artifact(MACRO, "lib", "b"), library))):
+        reader.feed(OutputStream.STDOUT, line)
+
+    assert reader.compiled() == {"bytes 1.10.1": 1.0 + 2.0 + 6.5, "b 0.1.0": 0.5}
+
+
+def test_what_was_fresh_took_nothing():
+    ticks = iter([0.0, 1.0, 3.0])
+    reader = CargoReader(Heard(), clock=lambda: next(ticks))
+    reader.feed(OutputStream.STDERR, b"   Compiling app\n")
+    for text in (artifact(BYTES, "lib", "bytes", fresh=True), artifact(APP, "bin", "app")):
+        reader.feed(OutputStream.STDOUT, f"{text}\n".encode())
+
+    assert reader.compiled() == {"app 0.1.0": 2.0}
 
 
 def test_what_a_procedural_macro_prints_is_log_and_evidence_of_nothing():
@@ -171,7 +194,7 @@ def test_what_is_said_of_stubs_is_not_passed_on():
 
     assert (heard.packages, heard.diagnostics, reader.diagnostics) == ([], [], [])
     assert heard.lines == ["   Compiling bytes v1.10.1", "    Finished"]
-    assert reader.compiled() == ()
+    assert reader.compiled() == {}
     assert reader.artifacts[0].package.is_stub
 
 

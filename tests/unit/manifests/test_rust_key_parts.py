@@ -4,7 +4,6 @@ import pytest
 
 from cache.keys import Key, KeyKind
 from cache.manifests.rust.key_parts import exact_parts, hard_parts, unit_parts
-from cache.manifests.rust.lock_words import explain_lock
 from cache.manifests.rust.selection import select
 from cache.manifests.rust.workspace import read_workspace
 from tests.fakes.source_files import InMemoryFiles
@@ -161,18 +160,3 @@ def test_which_of_two_versions_is_used_is_in_the_key():
 def test_a_project_without_a_lock_has_an_empty_lock_part():
     files = {path: text for path, text in FILES.items() if path != "Cargo.lock"}
     assert key(files).values()["Cargo.lock"] == ""
-
-
-def test_a_changed_lock_is_explained_in_words():
-    old = "bytes 1.10.0 r aa\nslab 0.4.9 r bb\nsyn 1.0.0 r cc\nring 0.17.0 r dd\ngone 1.0.0 r ee\nmoved 1.0.0 r ff"
-    new = (
-        "bytes 1.12.1 r ab\nitoa 1.0.18 r ba\nsyn 1.0.0 r cc\nsyn 2.0.0 r cd\nring 0.17.0 r de\n"
-        "moved 1.0.0 q ff\nslab 0.4.9 r bb"
-    )
-    assert explain_lock(old, new) == (
-        "+ itoa 1.0.18; + syn 2.0.0; ~ bytes 1.10.0 -> 1.12.1; ~ moved 1.0.0 (another source); "
-        "~ ring 0.17.0 (another checksum); - gone 1.0.0"
-    )
-    assert explain_lock(old, old) == ""
-    many = "\n".join(f"p{number:02} 1.0.0 r" for number in range(40))
-    assert explain_lock("", many).endswith("; + p23 1.0.0; and 16 more")

@@ -156,7 +156,7 @@ async def test_another_toolchain_is_named(shop: Workshop):
         Rung.RESULT: ["toolchain image"],
         Rung.WORKSPACE: [],
         Rung.LAYER: ["toolchain image"],
-        Rung.UNITS: [],
+        Rung.UNITS: ["toolchain image"],
     }
 
 

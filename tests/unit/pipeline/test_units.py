@@ -228,7 +228,9 @@ async def test_other_flags_are_another_unit_key(shop: Workshop):
     outcome = await shop.build(flagged)
 
     assert outcome.reuse.rung is Rung.NONE
-    assert outcome.reuse.refusals[-1] == Refusal(Rung.UNITS, WhyNot.NOT_STORED)
+    refused = outcome.reuse.refusals[-1]
+    assert (refused.rung, refused.why) == (Rung.UNITS, WhyNot.KEY_CHANGED)
+    assert [one.label for one in refused.differences] == ["cargo configuration"]
 
 
 async def test_units_that_cargo_finds_no_use_for_are_no_rung(shop: Workshop):

@@ -441,6 +441,7 @@ def test_the_live_units_are_those_that_messages_name_of_packages_from_outside():
     assert {(one.unit.unit_hash[0], one.unit.home, one.package) for one in live} == {
         (first, "release", soil) for first in "014"
     }
+    assert {one.unit.unit_hash[0] for one in live if one.compiled} == {"0", "1"}, "of a run nothing is said"
 
 
 def test_notes_of_a_cook_are_kept_as_json():
