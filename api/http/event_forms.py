@@ -57,6 +57,12 @@ def _stage(data: _Data) -> str:
     return f"== {data.get('stage', '')}{end}"
 
 
+def _forecast(data: _Data) -> str:
+    what = f"{data.get('dependencies', 0)} dependencies and {data.get('members', 0)} members to compile"
+    known = [(name, data.get(f"{name}_seconds")) for name in ("expected", "cold")]
+    return ", ".join([f"== {what}", *(f"{name} {seconds:.1f} s" for name, seconds in known if seconds is not None)])
+
+
 def _compiled(data: _Data) -> str:
     total = f"/{data['total']}" if data.get("total") else ""
     verb = "fresh" if data.get("fresh") else "compiled"
@@ -72,6 +78,7 @@ _LINES: Mapping[EventKind, Callable[[_Data], str]] = {
     EventKind.NOTE: _note,
     EventKind.STATE: _state,
     EventKind.STAGE: _stage,
+    EventKind.FORECAST: _forecast,
     EventKind.COMPILED: _compiled,
     EventKind.DIAGNOSTIC: _diagnostic,
 }

@@ -3,7 +3,6 @@
 One project is built once, so that a result, a workspace, a layer and units are there. Each change is only asked about.
 """
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -178,11 +177,7 @@ async def shop(
     async with workshop(tmp_path_factory.mktemp("teller"), toolchain_facts, leftovers.images) as made:
         leftovers.instances.add(made.store.instance)
         await made.build(PROJECT)
-        working = asyncio.create_task(made.daemon.harvests.run())
-        async with asyncio.timeout(60):
-            await made.daemon.harvests.idle()
-        working.cancel()
-        await asyncio.wait({working})
+        await made.idle()
         yield made
 
 

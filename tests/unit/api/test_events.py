@@ -4,8 +4,9 @@ import json
 import aiohttp
 import pytest
 
+from api.http.event_forms import FORMS, TEXT, EventForm
 from daemon.builds import BuildState
-from daemon.events import EventKind
+from daemon.events import Event, EventKind
 from tests.fakes.api import Daemon, MakeDaemon, running, until
 
 
@@ -161,3 +162,17 @@ async def test_a_daemon_that_closes_ends_its_followers_properly(
 async def test_head_of_a_running_build_s_events_does_not_wait(client: aiohttp.ClientSession, build: str):
     async with asyncio.timeout(5), client.head(f"/v1/builds/{build}/events") as answer:
         assert (answer.status, answer.content_type) == (200, "text/plain")
+
+
+@pytest.mark.parametrize("kind", EventKind)
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.media_type)
+def test_every_kind_of_event_has_a_form_in_every_media_type(kind: EventKind, form: EventForm):
+    assert form.encode(Event(number=1, at=1.5, kind=kind)).endswith(b"\n")
+
+
+def test_a_forecast_is_one_line_with_the_seconds_that_are_known():
+    data = {"dependencies": 2, "members": 1, "expected_seconds": 9.14, "cold_seconds": None}
+
+    assert TEXT.encode(Event(number=1, at=1.5, kind=EventKind.FORECAST, data=data)) == (
+        b"== 2 dependencies and 1 members to compile, expected 9.1 s\n"
+    )
