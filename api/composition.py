@@ -65,6 +65,7 @@ from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
 from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layers
+from daemon.pipeline.observed import Observed
 from daemon.pipeline.over_units import OverUnits
 from daemon.pipeline.pipeline import Pipeline
 from daemon.pipeline.plan import PlanStage
@@ -186,6 +187,7 @@ def compose(means: Means) -> Daemon:
         ecosystems=(RustEcosystem(Host(mirrors=means.network.mirrors, cpu=processor())),),
         toolchains=toolchains,
         index=store,
+        observed=Observed(store, store.blobs),
         workspaces=workspaces,
         images=engine.images,
         blobs=store.blobs,
@@ -317,6 +319,7 @@ def _pipeline(
             limits=limits,
         ),
         results=store,
+        observed=Observed(store, store.blobs),
         attempts=attempts,
     )
 

@@ -69,7 +69,7 @@ def _rest(rung: Rung, measured: Measured) -> float | None:
         own = measured.get((CostKind.REST, str(like)))
         if own is not None:
             return median(own)
-    if rung is Rung.RESULT:
+    if rung in {Rung.RESULT, Rung.OBSERVED}:
         return None
     others = [
         median(seconds) for (kind, name), seconds in measured.items() if kind is CostKind.REST and name != Rung.RESULT

@@ -13,6 +13,8 @@ class Rung(StrEnum):
 
     RESULT = "result"
     """The image itself."""
+    OBSERVED = "observed"
+    """The image, too: only files have changed since that nothing opened which made it."""
     WORKSPACE = "workspace"
     """The lineage's last compile, or for its first build another lineage's."""
     LAYER = "layer"
@@ -38,6 +40,10 @@ class WhyNot(StrEnum):
     """None of its dependencies was compiled before with the same toolchain, flags and environment."""
     BUSY = "busy"
     """Another build is using the workspace."""
+    OPENED = "opened"
+    """A file has changed that the lineage's builds have opened, or one came, went, or may be run now."""
+    NOT_OBSERVED = "not_observed"
+    """What the lineage's builds have opened is not known."""
     ASKED_NOT_TO = "asked_not_to"
     """The request wanted a clean build."""
 
@@ -68,6 +74,10 @@ class Standing(StrEnum):
     PRUNED = "pruned"
     DAMAGED = "damaged"
     BUSY = "busy"
+    OPENED = "opened"
+    """Held for other sources, of which something may be in it."""
+    UNKNOWN = "unknown"
+    """Nothing tells whether it fits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,22 +115,25 @@ def choose(candidates: tuple[Candidate, ...]) -> ReusePlan:
     return ReusePlan(Rung.NONE, tuple(refusals))
 
 
+_TOLD = {
+    Standing.PRUNED: WhyNot.PRUNED,
+    Standing.DAMAGED: WhyNot.DAMAGED,
+    Standing.BUSY: WhyNot.BUSY,
+    Standing.OPENED: WhyNot.OPENED,
+    Standing.UNKNOWN: WhyNot.NOT_OBSERVED,
+}
+
+
 def _refusal(candidate: Candidate) -> Refusal:
     parent = candidate.parent
-    match candidate.standing:
-        case Standing.PRUNED:
-            return Refusal(candidate.rung, WhyNot.PRUNED, parent=parent)
-        case Standing.DAMAGED:
-            return Refusal(candidate.rung, WhyNot.DAMAGED, parent=parent)
-        case Standing.BUSY:
-            return Refusal(candidate.rung, WhyNot.BUSY, parent=parent)
-        case _:
-            differences = tuple(_differences(candidate))
-            if candidate.rung is Rung.UNITS and not differences:
-                return Refusal(candidate.rung, WhyNot.NOT_STORED)
-            if candidate.nearest is None:
-                return Refusal(candidate.rung, WhyNot.FIRST_BUILD, parent=parent)
-            return Refusal(candidate.rung, WhyNot.KEY_CHANGED, differences, parent)
+    if (why := _TOLD.get(candidate.standing)) is not None:
+        return Refusal(candidate.rung, why, parent=parent)
+    differences = tuple(_differences(candidate))
+    if candidate.rung is Rung.UNITS and not differences:
+        return Refusal(candidate.rung, WhyNot.NOT_STORED)
+    if candidate.nearest is None:
+        return Refusal(candidate.rung, WhyNot.FIRST_BUILD, parent=parent)
+    return Refusal(candidate.rung, WhyNot.KEY_CHANGED, differences, parent)
 
 
 def _differences(candidate: Candidate) -> Iterator[Difference]:

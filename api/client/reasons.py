@@ -16,6 +16,8 @@ _WHY = {
     "damaged": "it existed and was found damaged",
     "not_stored": "no dependency was compiled here before with this toolchain, these flags and this profile",
     "busy": "another build of this lineage is using it",
+    "opened": "something has changed that the builds have seen",
+    "not_observed": "it is not known what the builds have seen",
     "asked_not_to": "the request asked for a clean build",
 }
 _OF_PARENT = {
@@ -34,7 +36,7 @@ _PARENT_CHANGED = {
 }
 """The same, by what its key differs in first."""
 _FIRST_OF_LINEAGE = "this lineage has no earlier build"
-_OF_LINEAGE = frozenset({"result", "workspace"})
+_OF_LINEAGE = frozenset({"result", "observed", "workspace"})
 """Rungs whose entries a lineage has for itself."""
 _MARKS = {"added": "+", "changed": "~", "removed": "-"}
 _SHOWN = 24

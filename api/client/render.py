@@ -25,6 +25,8 @@ _TENTHS_BELOW = 100
 """Seconds from which a tenth is of no interest."""
 
 _RUNG_WIDTH = 10
+_OF_IMAGES = frozenset({"result", "observed"})
+"""Rungs on which nothing is compiled."""
 _WORK_WIDTH = 30
 """Of what is compiled: the seconds beside it stand under each other from report to report."""
 _DONE = {"reuse": "Reused", "why not": "Why not", "compile": "Compiled"}
@@ -135,7 +137,7 @@ def reuse(report: Json) -> list[tuple[str, str]]:
 def _reused(report: Json) -> str:
     """What of earlier work is in it."""
     rung: str = report["rung"]
-    if rung == "result":
+    if rung in _OF_IMAGES:
         return "the image itself"
     reused: int = report.get("reused", 0)
     needed = reused + len(report.get("compiled", ())) - len(report["members"]) if "members" in report else 0
@@ -149,7 +151,7 @@ def _reused(report: Json) -> str:
 
 def _work(report: Json) -> str:
     """How many packages are compiled, and how long it takes, as far as that is known."""
-    if report["rung"] == "result" or "members" not in report:
+    if report["rung"] in _OF_IMAGES or "members" not in report:
         return ""
     members = len(report["members"])
     what = _packages(len(report.get("compiled", ())) - members, members)

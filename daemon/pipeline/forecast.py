@@ -75,7 +75,7 @@ class Forecaster:
     async def _members(self, project: Project, reusable: Reusable) -> tuple[str, ...]:
         """In a workspace those that the changes reach, else all."""
         everyone, workspace = project.plan.members, reusable.workspace
-        if reusable.choice.rung is Rung.RESULT:
+        if reusable.choice.rung in {Rung.RESULT, Rung.OBSERVED}:
             return ()
         if reusable.choice.rung is not Rung.WORKSPACE or workspace is None:
             return everyone

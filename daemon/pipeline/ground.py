@@ -138,7 +138,7 @@ class Grounds:
                 result=result,
                 rung=Rung.WORKSPACE,
                 seconds_saved=max(0.0, workspace.seconds - (time.monotonic() - started)),
-                refusals=planned.reusable.against(Rung.RESULT),
+                refusals=planned.reusable.against(Rung.RESULT, Rung.OBSERVED),
             )
 
     async def _forked(self, planned: Planned, parent: str, attempt: Attempt) -> Compilation | WhyNot:
@@ -160,13 +160,13 @@ class Grounds:
             result=result,
             rung=Rung.WORKSPACE,
             seconds_saved=max(0.0, fork.seconds - (time.monotonic() - started)),
-            refusals=planned.reusable.against(Rung.RESULT),
+            refusals=planned.reusable.against(Rung.RESULT, Rung.OBSERVED),
             forked_from=parent,
         )
 
     async def _below_workspace(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Compilation:
         for refusal in reusable.choice.refusals:
-            if refusal.why is WhyNot.PRUNED and refusal.rung is not Rung.WORKSPACE:
+            if refusal.why is WhyNot.PRUNED and refusal.rung not in {Rung.OBSERVED, Rung.WORKSPACE}:
                 attempt.progress.note(f"The kept {refusal.rung} is gone from here; it is made again.")
             elif refusal.why is WhyNot.DAMAGED and refusal.rung is Rung.LAYER:
                 attempt.progress.note("The kept layer is not the one that was cooked; it is made again.")

@@ -214,6 +214,6 @@ def _held(record: LayerRecord, reusable: Reusable) -> Layer:
         image_id=record.image_id,
         rung=Rung.LAYER,
         seconds=record.seconds,
-        refusals=reusable.against(Rung.RESULT, Rung.WORKSPACE),
+        refusals=reusable.against(Rung.RESULT, Rung.OBSERVED, Rung.WORKSPACE),
         saved=record.seconds,
     )

@@ -25,6 +25,7 @@ from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.finish import FinishStage, stays
 from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.ground import Compilation, Grounds, Planned
+from daemon.pipeline.observed import Observed
 from daemon.pipeline.plan import PlanStage
 from daemon.pipeline.results import read_outcome, remove_damaged
 
@@ -57,6 +58,7 @@ class Pipeline:
         forecaster: Forecaster,
         finish: FinishStage,
         results: Results,
+        observed: Observed,
         attempts: Attempts,
     ) -> None:
         self._plan = plan
@@ -65,6 +67,7 @@ class Pipeline:
         self._forecaster = forecaster
         self._finish = finish
         self._results = results
+        self._observed = observed
         self._attempts = attempts
 
     async def run(self, build: Build, progress: Progress) -> Outcome:
@@ -87,10 +90,14 @@ class Pipeline:
             planned = await self._planned(attempt)
             for note in planned.project.plan.notes:
                 progress.note(note)
-            outcome = await self._again(planned, attempt, started)
+            outcome, like_it = await self._again(planned, attempt, started), planned.reusable.observed
+            opened = like_it.opened if like_it is not None else None
             if outcome is None:
-                outcome = await self._anew(planned, attempt, started)
+                outcome, opened = await self._anew(planned, attempt, started)
+            if outcome.reuse.rung is not Rung.RESULT:
                 await self._remember(planned, build, outcome, time.monotonic() - started)
+                if opened is not None:
+                    await self._observed.remember(planned.plan, build.request, opened)
         return outcome
 
     async def _planned(self, attempt: Attempt) -> Planned:
@@ -107,9 +114,9 @@ class Pipeline:
         return Planned(source=source, project=project, reusable=reusable)
 
     async def _again(self, planned: Planned, attempt: Attempt, started: float) -> Outcome | None:
-        """The outcome of the same build, published again; None where there is none, or it is damaged."""
-        record, plan = planned.reusable.result, planned.project.plan
-        if record is None or planned.reusable.choice.rung is not Rung.RESULT:
+        """The outcome whose images fit, published again; None where there is none, or it is damaged."""
+        record, plan = planned.reusable.image, planned.project.plan
+        if record is None:
             return None
         before = read_outcome(record.outcome)
         try:
@@ -128,24 +135,25 @@ class Pipeline:
         ]
         seconds = time.monotonic() - started
         reuse = ReuseReport(
-            rung=Rung.RESULT,
+            rung=planned.reusable.choice.rung,
             seconds_saved=max(0.0, record.seconds - seconds),
             seconds=seconds,
             dependencies=plan.dependencies,
+            refusals=planned.reusable.choice.refusals,
             notes=(*plan.notes, *elsewhere),
         )
         return replace(before, images=images, reuse=reuse, project=plan.project, toolchain=plan.toolchain.name)
 
-    async def _anew(self, planned: Planned, attempt: Attempt, started: float) -> Outcome:
-        """Compile, on the best layer that proves sound."""
+    async def _anew(self, planned: Planned, attempt: Attempt, started: float) -> tuple[Outcome, frozenset[str] | None]:
+        """Compile, on the best layer that proves sound; and what was opened for it, where that is known."""
         project, reusable = planned.project, planned.reusable
         forecast = await self._forecaster.forecast(project, attempt.request, reusable)
         attempt.progress.forecast(forecast)
-        if reusable.result is not None:
-            before = read_outcome(reusable.result.outcome)
-            await asyncio.to_thread(remove_damaged, before, planned.source.blobs)
-        if reusable.choice.rung is Rung.RESULT:
-            reusable = await self._plan.below_result(project.plan, attempt.request)
+        like_it = reusable.observed.result if reusable.observed is not None else None
+        for damaged in (one for one in (reusable.result, like_it) if one is not None):
+            await asyncio.to_thread(remove_damaged, read_outcome(damaged.outcome), planned.source.blobs)
+        if reusable.image is not None:
+            reusable = await self._plan.below_image(project.plan, attempt.request, reusable)
         compilation = await self._grounds.compile(replace(planned, reusable=reusable), attempt)
         images = await self._finish.finish(compilation.result, planned.source, project.plan, attempt)
         seconds = time.monotonic() - started
@@ -158,7 +166,7 @@ class Pipeline:
             expected_seconds=forecast.expected_seconds,
             cold_seconds=forecast.cold_seconds,
         )
-        return replace(outcome, reuse=report)
+        return replace(outcome, reuse=report), compilation.result.opened
 
     def _outcome(self, planned: Planned, compilation: Compilation, images: tuple[BuiltImage, ...]) -> Outcome:
         plan, result = planned.project.plan, compilation.result

@@ -21,6 +21,7 @@ from daemon.ecosystems.ecosystem import SOURCE_TREE, Ecosystem, Plan, Project, S
 from daemon.engine.engine import Images
 from daemon.errors import StoredFileDamaged, UnknownToolchain, UnknownTree
 from daemon.pipeline.cook import is_layer
+from daemon.pipeline.observed import Observation, Observed
 from daemon.pipeline.results import is_kept
 from daemon.pipeline.workspaces import Lineage, Parent, lineage_of
 from daemon.toolchains.toolchain import Toolchain
@@ -96,6 +97,8 @@ class Reusable:
     choice: ReusePlan
     result: ResultRecord | None = None
     """Also one whose blobs are not all there; another rung was chosen then."""
+    observed: Observation | None = None
+    """Likewise."""
     workspace: WorkspaceRecord | None = None
     forked_from: str | None = None
     """The lineage whose the workspace is, where it is another's."""
@@ -106,11 +109,22 @@ class Reusable:
     """Whether a compile over these is expected to find every dependency."""
 
     @property
+    def image(self) -> ResultRecord | None:
+        """The outcome whose images fit."""
+        match self.choice.rung:
+            case Rung.RESULT:
+                return self.result
+            case Rung.OBSERVED:
+                return self.observed.result if self.observed else None
+            case _:
+                return None
+
+    @property
     def seconds(self) -> float:
         """What making anew what is reused would take, as far as that is on record."""
         match self.choice.rung:
-            case Rung.RESULT:
-                return self.result.seconds if self.result else 0.0
+            case Rung.RESULT | Rung.OBSERVED:
+                return self.image.seconds if self.image else 0.0
             case Rung.WORKSPACE:
                 return self.workspace.seconds if self.workspace else 0.0
             case Rung.LAYER:
@@ -137,10 +151,12 @@ class PlanStage:
         ecosystems: Sequence[Ecosystem],
         toolchains: Toolchains,
         index: ReuseIndex,
+        observed: Observed,
         workspaces: KnownWorkspaces,
         images: Images,
         blobs: BlobStore,
     ) -> None:
+        self._observed = observed
         self._workspaces = workspaces
         self._ecosystems = ecosystems
         self._toolchains = toolchains
@@ -208,19 +224,28 @@ class PlanStage:
             nearest=nearest.key if nearest else None,
             sources=await self._changed(nearest, request) if nearest else None,
         )
-        return replace(await self._below(plan, request, candidate), result=kept)
+        like_it, observed = await self._observed.find(plan, request, nearest)
+        above = (candidate, like_it)
+        if like_it.standing is Standing.HELD:
+            return Reusable(choice=choose(above), result=kept, observed=observed)
+        return replace(await self._below(plan, request, above), result=kept, observed=observed)
 
-    async def below_result(self, plan: Plan, request: BuildRequest) -> Reusable:
-        """What fits below a result that proved damaged."""
-        return await self._below(
-            plan, request, Candidate(rung=Rung.RESULT, standing=Standing.DAMAGED, wanted=plan.result)
+    async def below_image(self, plan: Plan, request: BuildRequest, before: Reusable) -> Reusable:
+        """What fits below an image that proved damaged: the same sources', or those of sources that are like them."""
+        damaged = (
+            Candidate(rung=rung, standing=Standing.DAMAGED, wanted=plan.result)
+            for rung in (Rung.RESULT, Rung.OBSERVED)
+            if not before.against(rung)
         )
+        below = await self._below(plan, request, tuple(damaged))
+        refusals = (*before.choice.refusals, *below.choice.refusals)
+        return replace(below, choice=ReusePlan(below.choice.rung, refusals))
 
     async def below_workspace(self, plan: Plan, request: BuildRequest, before: Reusable, why: WhyNot) -> Reusable:
         """What fits below a workspace that could not be had or used."""
         below = await self._below_workspace(plan, request, ())
         refusal = Refusal(Rung.WORKSPACE, why, parent=before.forked_from)
-        refused = (*before.against(Rung.RESULT), refusal, *below.choice.refusals)
+        refused = (*before.against(Rung.RESULT, Rung.OBSERVED), refusal, *below.choice.refusals)
         return replace(below, choice=ReusePlan(below.choice.rung, refused), result=before.result)
 
     async def below_layer(self, plan: Plan, request: BuildRequest, refused: tuple[Refusal, ...]) -> Reusable:
@@ -231,23 +256,23 @@ class PlanStage:
         choice = choose((candidate,))
         return replace(stored, choice=ReusePlan(choice.rung, (*refused, *choice.refusals)))
 
-    async def _below(self, plan: Plan, request: BuildRequest, result: Candidate) -> Reusable:
+    async def _below(self, plan: Plan, request: BuildRequest, above: tuple[Candidate, ...]) -> Reusable:
         lineage = lineage_of(request, plan.project)
         standing, workspace = await self._workspaces.find(lineage)
         nearest = workspace.key if workspace else None
-        built_before = result.nearest is not None or result.standing is Standing.DAMAGED
+        built_before = any(image.nearest is not None or image.standing is Standing.DAMAGED for image in above)
         if standing is Standing.ABSENT and built_before:
             standing = Standing.PRUNED
         if workspace is not None and workspace.key.digest != plan.exact.digest:
             standing, workspace = Standing.ABSENT, None
         in_lineage = Candidate(rung=Rung.WORKSPACE, standing=standing, wanted=plan.exact, nearest=nearest)
         if standing is Standing.HELD:
-            return Reusable(choice=choose((result, in_lineage)), workspace=workspace)
+            return Reusable(choice=choose((*above, in_lineage)), workspace=workspace)
         if nearest is None and standing is not Standing.BUSY:
             parent = await self._workspaces.parent_of(lineage, request.parent, plan.exact)
             if parent is not None and parent.standing is Standing.HELD:
                 held = replace(in_lineage, standing=Standing.HELD)
-                choice = choose((result, held))
+                choice = choose((*above, held))
                 return Reusable(choice=choice, workspace=parent.workspace, forked_from=parent.lineage)
             if parent is not None and standing is Standing.ABSENT:
                 in_lineage = replace(
@@ -256,7 +281,7 @@ class PlanStage:
                     nearest=parent.workspace.key if parent.workspace else None,
                     parent=parent.lineage,
                 )
-        return await self._below_workspace(plan, request, (result, in_lineage))
+        return await self._below_workspace(plan, request, (*above, in_lineage))
 
     async def _below_workspace(self, plan: Plan, request: BuildRequest, above: tuple[Candidate, ...]) -> Reusable:
         layer, candidate = await self._layer(plan, request)

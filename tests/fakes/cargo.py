@@ -146,7 +146,7 @@ class FakeCargo:
         package = _package(step)
         fresh = _may_be_fresh(step, package)
         sources = hashlib.sha256()
-        for path in sorted(path for path in step.files if path.startswith("/work/")):
+        for path in sorted(path for path in step.files if _is_read(path)):
             sources.update(path.encode() + (step.files[path].content or b""))
         for binary in package["binaries"]:
             program = self.program + f"{binary} of {sources.hexdigest()}".encode()
@@ -199,9 +199,12 @@ def _leave(step: Step) -> None:
 
 
 def _accessed(path: str, member: Member) -> int:
-    """The time at which a file was read last: cargo and the compiler read manifests and sources."""
-    is_read = path.endswith((".rs", ".toml", ".lock"))
-    return int(time.time()) if is_read or member.atime is None else member.atime
+    """The time at which a file was read last: all but documentation is."""
+    return int(time.time()) if _is_read(path) or member.atime is None else member.atime
+
+
+def _is_read(path: str) -> bool:
+    return path.startswith("/work/") and not path.endswith(".md")
 
 
 def _package(step: Step) -> dict[str, object]:

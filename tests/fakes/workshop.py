@@ -36,6 +36,7 @@ from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
 from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layers
+from daemon.pipeline.observed import Observed
 from daemon.pipeline.over_units import OverUnits
 from daemon.pipeline.pipeline import Pipeline
 from daemon.pipeline.plan import PlanStage
@@ -152,6 +153,7 @@ class Workshop:
             records = Stepwise(store, point, {"take_workspace": self._put_back})
             states = Stepwise(states, point)
         blobs = store.blobs
+        observed = Observed(records, blobs)
         libraries = LibrarySource(sandboxes, blobs, store, {INSTANCE_LABEL: store.instance})
         self.behind = Behind()
         self.harvests = Harvests(
@@ -166,6 +168,7 @@ class Workshop:
             ecosystems=(RustEcosystem(Host(mirrors={}, cpu="processor")),),
             toolchains=self.offered,
             index=records,
+            observed=observed,
             workspaces=self.workspaces,
             images=images,
             blobs=blobs,
@@ -221,6 +224,7 @@ class Workshop:
             ),
             finish=self.finish,
             results=records,
+            observed=observed,
             attempts=attempts,
         )
         self.explainer = Explainer(

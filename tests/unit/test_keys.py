@@ -146,6 +146,7 @@ def test_a_clean_build_refuses_every_rung_because_it_was_asked_to():
     assert plan.rung is Rung.NONE
     assert [(it.rung, it.why) for it in plan.refusals] == [
         (Rung.RESULT, WhyNot.ASKED_NOT_TO),
+        (Rung.OBSERVED, WhyNot.ASKED_NOT_TO),
         (Rung.WORKSPACE, WhyNot.ASKED_NOT_TO),
         (Rung.LAYER, WhyNot.ASKED_NOT_TO),
         (Rung.UNITS, WhyNot.ASKED_NOT_TO),

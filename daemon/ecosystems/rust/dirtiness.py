@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import msgspec
 
 from cache.manifests.rust.layout import above, within
+from cache.observed import same_but_content
 from cache.tree import EntryKind, SourceTree, TreeEntry
 from daemon.ecosystems.rust.dependents import Edge
 from daemon.ecosystems.rust.inputs import Inputs
@@ -147,11 +148,9 @@ class _Names:
 
 def _is_unread(path: str, old: Mapping[str, TreeEntry], new: Mapping[str, TreeEntry], ledger: Ledger) -> bool:
     """Whether a file certainly was read by nobody, and only its content has changed."""
-    before, after = old.get(path), new.get(path)
-    if ledger.opened is None or path in ledger.opened or path in ledger.written or before is None or after is None:
+    if ledger.opened is None or path in ledger.opened or path in ledger.written:
         return False
-    only_files = before.kind is EntryKind.FILE and after.kind is EntryKind.FILE
-    return only_files and before.executable == after.executable
+    return same_but_content(old.get(path), new.get(path))
 
 
 def _always_run(inputs: Mapping[str, Inputs], new: Mapping[str, TreeEntry]) -> set[str]:

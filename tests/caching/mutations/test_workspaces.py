@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from cache.observed import noticed
 from cache.reuse import Rung
+from daemon.ecosystems.ecosystem import SOURCE_TIME
 from daemon.ecosystems.rust import compiling, dirtiness, steps
+from daemon.ecosystems.rust import members as members_module
 from daemon.ecosystems.rust.compiling import RustCompiling
 from daemon.ecosystems.rust.dirtiness import Dirt
 from daemon.ecosystems.rust.marks_v1 import MarksV1
-from daemon.pipeline import fork
+from daemon.pipeline import fork, observed
 from daemon.pipeline.copying import Artefacts
 from daemon.pipeline.workspaces import Workspaces
 from tests.caching.mill import MILL, SAYS, Mill, members, modified, replaced
@@ -83,6 +86,15 @@ async def ran(mill: Mill, lineage: str) -> None:
     assert built.prints() == f"{SAYS[:-1]},", "law 9: what somebody else has run was forked"
 
 
+async def documented(mill: Mill, lineage: str) -> None:
+    await mill.at(MILL, lineage)
+    await mill.build(MILL, lineage=lineage)
+    built = await mill.build(modified(MILL, {"README.md": "more"}), lineage=lineage)
+    assert built.rung is Rung.OBSERVED, "law 13: documentation was opened"
+    built = await mill.build(modified(MILL, {"opened.txt": "closed"}), lineage=lineage)
+    assert built.prints() == SAYS.replace("opened", "closed"), "law 13: what a macro opened is stale"
+
+
 def marks_are_not_made(patch: Patch) -> None:
     patch.setattr(MarksV1, "dirty", lambda *_: [])
 
@@ -133,6 +145,18 @@ def nobody_asks_whether_a_parent_was_run(patch: Patch) -> None:
     patch.setattr(Workspaces, "_sound", sound)
 
 
+def what_was_opened_does_not_count(patch: Patch) -> None:
+    patch.setattr(observed, "noticed", lambda before, after, _: noticed(before, after, frozenset()))
+
+
+def nothing_looks_read(patch: Patch) -> None:
+    patch.setattr(compiling, "opened", lambda *_, before, **__: before)
+
+
+def sources_are_put_with_another_access_time(patch: Patch) -> None:
+    patch.setattr(members_module, "UNREAD_TIME", SOURCE_TIME)
+
+
 @dataclass(frozen=True)
 class Mutation:
     """How a law is broken, and the witness that must say so."""
@@ -148,10 +172,16 @@ MUTATIONS = (
     Mutation(5, only_its_own_member_is_marked, opened),
     Mutation(5, what_is_gone_is_not_taken_away, removed),
     Mutation(1, artefacts_keep_their_times, repeated),
+    Mutation(13, what_was_opened_does_not_count, documented),
+    Mutation(13, nothing_looks_read, documented),
+    Mutation(13, sources_are_put_with_another_access_time, documented),
     Mutation(9, nobody_asks_whether_it_was_run, tampered),
     Mutation(5, marks_are_not_made, branched),
     Mutation(5, marks_are_not_made_and_nobody_asks, branched),
     Mutation(1, copies_have_a_time_of_their_own, copied),
+    Mutation(13, what_was_opened_does_not_count, documented),
+    Mutation(13, nothing_looks_read, documented),
+    Mutation(13, sources_are_put_with_another_access_time, documented),
     Mutation(9, nobody_asks_whether_a_parent_was_run, ran),
 )
 

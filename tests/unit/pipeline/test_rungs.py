@@ -24,6 +24,7 @@ async def test_the_first_build_does_everything(shop: Workshop):
     assert outcome.reuse.rung is Rung.NONE
     assert [(it.rung, it.why) for it in outcome.reuse.refusals] == [
         (Rung.RESULT, WhyNot.FIRST_BUILD),
+        (Rung.OBSERVED, WhyNot.FIRST_BUILD),
         (Rung.WORKSPACE, WhyNot.FIRST_BUILD),
         (Rung.LAYER, WhyNot.FIRST_BUILD),
         (Rung.UNITS, WhyNot.NOT_STORED),
@@ -77,6 +78,7 @@ async def test_an_edit_is_compiled_over_the_layer(shop: Workshop):
     assert outcome.reuse.seconds_saved > 0
     assert [(it.rung, it.why) for it in outcome.reuse.refusals] == [
         (Rung.RESULT, WhyNot.KEY_CHANGED),
+        (Rung.OBSERVED, WhyNot.NOT_OBSERVED),
         (Rung.WORKSPACE, WhyNot.PRUNED),
     ]
     assert [one.label for one in outcome.reuse.refusals[0].differences] == ["source tree"]
@@ -154,6 +156,7 @@ async def test_another_toolchain_is_named(shop: Workshop):
     refused = {it.rung: [one.label for one in it.differences] for it in outcome.reuse.refusals}
     assert refused == {
         Rung.RESULT: ["toolchain image"],
+        Rung.OBSERVED: ["toolchain image"],
         Rung.WORKSPACE: [],
         Rung.LAYER: ["toolchain image"],
         Rung.UNITS: ["toolchain image"],

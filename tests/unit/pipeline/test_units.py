@@ -85,6 +85,7 @@ async def test_a_lock_with_one_dependency_more_compiles_that_one_and_its_members
     assert more.reuse.seconds_saved > 0
     assert [(it.rung, it.why) for it in more.reuse.refusals] == [
         (Rung.RESULT, WhyNot.KEY_CHANGED),
+        (Rung.OBSERVED, WhyNot.KEY_CHANGED),
         (Rung.WORKSPACE, WhyNot.PRUNED),
         (Rung.LAYER, WhyNot.KEY_CHANGED),
     ]

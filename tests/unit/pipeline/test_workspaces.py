@@ -64,7 +64,10 @@ async def test_an_edit_is_compiled_where_the_last_compile_was(yard: Workshop):
 
     assert yard.ran() == ["compile"]
     assert (outcome.reuse.rung, told.rung) == (Rung.WORKSPACE, Rung.WORKSPACE)
-    assert [(it.rung, it.why) for it in outcome.reuse.refusals] == [(Rung.RESULT, WhyNot.KEY_CHANGED)]
+    assert [(it.rung, it.why) for it in outcome.reuse.refusals] == [
+        (Rung.RESULT, WhyNot.KEY_CHANGED),
+        (Rung.OBSERVED, WhyNot.NOT_OBSERVED),
+    ]
     assert outcome.reuse.compiled == ("app 0.3.0",)
     kept = await the_workspace(yard)
     assert (kept.sandbox, kept.tree != first.tree, kept.generation != first.generation) == (first.sandbox, True, True)
