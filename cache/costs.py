@@ -25,7 +25,14 @@ class CostKind(StrEnum):
     MEMBER = "member"
     """A package of the tree, by its name."""
     REST = "rest"
-    """A build without what it compiled, by its rung."""
+    """A build without what it compiled, by its rung, or by its `Way`."""
+
+
+class Way(StrEnum):
+    """What a build does where its rung does not say it."""
+
+    UNITS_ALONE = "units alone"
+    """Nothing is cooked before the answer, for all that is needed is stored."""
 
 
 @dataclass(frozen=True, slots=True)

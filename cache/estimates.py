@@ -3,14 +3,20 @@
 Nothing is decided by an estimate. Where too little is known there is none.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from cache.costs import CostKind, Measured
+from cache.costs import CostKind, Measured, Way
 from cache.reuse import Rung
 
-_LIKE = {Rung.WORKSPACE: Rung.LAYER, Rung.LAYER: Rung.WORKSPACE, Rung.UNITS: Rung.NONE, Rung.NONE: Rung.UNITS}
+_LIKE: Mapping[Rung | Way, Rung] = {
+    Rung.WORKSPACE: Rung.LAYER,
+    Rung.LAYER: Rung.WORKSPACE,
+    Rung.UNITS: Rung.NONE,
+    Rung.NONE: Rung.UNITS,
+    Way.UNITS_ALONE: Rung.LAYER,
+}
 """Rungs on which a build has nearly the same to do beside compiling."""
 
 
@@ -18,7 +24,7 @@ _LIKE = {Rung.WORKSPACE: Rung.LAYER, Rung.LAYER: Rung.WORKSPACE, Rung.UNITS: Run
 class Work:
     """What a build has to do: where it begins, and the names of the packages that it compiles."""
 
-    rung: Rung
+    way: Rung | Way
     dependencies: tuple[str, ...]
     members: tuple[str, ...]
 
@@ -45,7 +51,7 @@ def estimate(work: Work, measured: Measured) -> float | None:
     Each package takes the median of its measurements, one that was never measured the mean of the others of its kind.
     What a build takes beside compiling is its rung's, else that of the project's builds on a rung like it, else on any.
     """
-    rest = _rest(work.rung, measured)
+    rest = _rest(work.way, measured)
     dependencies = _together(CostKind.DEPENDENCY, work.dependencies, measured)
     members = _together(CostKind.MEMBER, work.members, measured)
     if rest is None or dependencies is None or members is None:
@@ -64,12 +70,12 @@ def _together(kind: CostKind, names: Iterable[str], measured: Measured) -> float
     return sum(known.get(name, share) for name in wanted)
 
 
-def _rest(rung: Rung, measured: Measured) -> float | None:
-    for like in (rung, _LIKE.get(rung)):
+def _rest(way: Rung | Way, measured: Measured) -> float | None:
+    for like in (way, _LIKE.get(way)):
         own = measured.get((CostKind.REST, str(like)))
         if own is not None:
             return median(own)
-    if rung in {Rung.RESULT, Rung.OBSERVED}:
+    if way in {Rung.RESULT, Rung.OBSERVED}:
         return None
     others = [
         median(seconds) for (kind, name), seconds in measured.items() if kind is CostKind.REST and name != Rung.RESULT

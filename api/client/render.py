@@ -151,7 +151,8 @@ def _reused(report: Json) -> str:
 
 def _work(report: Json) -> str:
     """How many packages are compiled, and how long it takes, as far as that is known."""
-    if report["rung"] in _OF_IMAGES or "members" not in report:
+    unknown = report["rung"] == "none" and not report.get("compiled")
+    if report["rung"] in _OF_IMAGES or "members" not in report or unknown:
         return ""
     members = len(report["members"])
     what = _packages(len(report.get("compiled", ())) - members, members)

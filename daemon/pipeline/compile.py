@@ -25,6 +25,7 @@ from daemon.pipeline.assemble import CompiledBinary
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.spool import copied, regular_files, spooled
 from daemon.tarball import Member
+from daemon.units.cook import LiveUnit
 
 
 class AccessTimes(Protocol):
@@ -45,6 +46,8 @@ class CompileResult:
     """`name version` of each package that was compiled, and the seconds that it took."""
     reused: tuple[str, ...]
     """`name version` of each dependency that was not."""
+    live: tuple[LiveUnit, ...]
+    """The units of dependencies that cargo named."""
     diagnostics: tuple[Diagnostic, ...]
     opened: frozenset[str] | None = None
     """The files of the tree that any step may have read which made the binaries; None: nobody knows which."""
@@ -158,6 +161,7 @@ class CompileStage:
             compiled=compiled,
             spent=run.reader.compiled(),
             reused=run.reader.reused(),
+            live=project.cooking.live(run.reader),
             diagnostics=tuple(run.reader.diagnostics),
             opened=remembered.opened if remembered is not None else None,
         )

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from cache.costs import Measured
+from cache.costs import Measured, Way
 from cache.differences import Subject
 from cache.digest import Digest
 from cache.estimates import Forecast, Work, estimate
@@ -61,15 +61,17 @@ class Forecaster:
         dependencies = tuple(package for package in needed if package not in there)
         members = await self._members(project, reusable)
         measured = await self._known.costs(request.scope, plan.project, {_name(package) for package in needed})
-        cold = Work(rung=Rung.NONE, dependencies=_names(needed), members=_names(plan.members))
-        work = Work(rung=rung, dependencies=_names(dependencies), members=_names(members))
+        way = Way.UNITS_ALONE if rung is Rung.UNITS and reusable.nothing_missing else rung
+        cold = Work(way=Rung.NONE, dependencies=_names(needed), members=_names(plan.members))
+        work = Work(way=way, dependencies=_names(dependencies), members=_names(members))
         return Forecast(
             rung=rung,
             reused=len(needed) - len(dependencies),
             compiled=(*dependencies, *members),
             members=members,
-            expected_seconds=estimate(work, measured),
-            cold_seconds=estimate(cold, measured),
+            # Without a lock it is not known what there is to compile.
+            expected_seconds=estimate(work, measured) if plan.members else None,
+            cold_seconds=estimate(cold, measured) if plan.members else None,
         )
 
     async def _members(self, project: Project, reusable: Reusable) -> tuple[str, ...]:

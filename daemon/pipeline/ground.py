@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cache.costs import Way
 from cache.digest import Digest
 from cache.errors import Failure
 from cache.reuse import Refusal, Rung, WhyNot
@@ -24,6 +25,7 @@ from daemon.pipeline.layers import Layer, Layers
 from daemon.pipeline.over_units import OverUnits
 from daemon.pipeline.plan import PlanStage, Reusable
 from daemon.pipeline.workspaces import Unforkable, Workspaces, lineage_of
+from daemon.units.cook import LiveUnit
 
 
 class Trees(Protocol):
@@ -58,7 +60,9 @@ class Compilation:
     refusals: tuple[Refusal, ...]
     cooked: Mapping[str, float] = field(default_factory=dict)
     """`name version` of each dependency that was cooked, and the seconds that it took."""
-    twice: tuple[str, ...] = ()
+    cooked_units: tuple[LiveUnit, ...] = ()
+    way: Way | None = None
+    """Where the rung does not say what had to be done."""
     seconds_below: float = 0.0
     """What coming by the layer took, where it was made just now."""
     forked_from: str | None = None
@@ -196,6 +200,7 @@ class Grounds:
             rung=Rung.UNITS if done.result.reused else Rung.NONE,
             seconds_saved=done.saved,
             refusals=refusals,
+            way=Way.UNITS_ALONE,
         )
 
     async def _over_layer(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Compilation:
@@ -214,7 +219,7 @@ class Grounds:
             seconds_saved=layer.saved,
             refusals=layer.refusals,
             cooked=layer.spent,
-            twice=layer.twice,
+            cooked_units=layer.live,
             seconds_below=0.0 if layer.rung is Rung.LAYER else layer.seconds,
         )
 

@@ -1,7 +1,7 @@
 """Comes by a dependency layer: the one that is held, the one that another build is cooking right now, or a new one."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,7 +12,6 @@ from cache.digest import Digest
 from cache.errors import Failure
 from cache.index import LayerRecord
 from cache.reuse import Refusal, Rung, WhyNot
-from cache.units import UnitRecord
 from daemon.builds import BuildRequest, Reuse
 from daemon.ecosystems.ecosystem import Project
 from daemon.engine.engine import Images
@@ -24,8 +23,7 @@ from daemon.pipeline.fetch import FetchStage, Provisions
 from daemon.pipeline.given import saved
 from daemon.pipeline.plan import Reusable
 from daemon.units.background import Crop
-from daemon.units.cook import Cook
-from daemon.units.layout import UnitId
+from daemon.units.cook import Cook, LiveUnit
 
 
 class LayerRecords(Protocol):
@@ -41,10 +39,6 @@ class LayerRecords(Protocol):
 
     async def forget_layer(self, key: Digest, scope: str, project: str = "") -> None:
         """Drop a layer whose image is gone or damaged."""
-        ...
-
-    async def units(self, scope: str, unit_key: Digest, names: Collection[str]) -> tuple[UnitRecord, ...]:
-        """The stored units of packages with these names."""
         ...
 
 
@@ -68,8 +62,8 @@ class Layer:
     """What was reused of it had cost."""
     spent: Mapping[str, float] = field(default_factory=dict)
     """`name version` of each dependency that was compiled for it just now, and the seconds that it took."""
-    twice: tuple[str, ...] = ()
-    """Those of `spent` of which the very unit was stored before."""
+    live: tuple[LiveUnit, ...] = ()
+    """The units of a cook just now."""
 
 
 class Layers:
@@ -141,17 +135,8 @@ class Layers:
             refusals=refusals,
             saved=saved(cooked.placed, cooked.reused),
             spent=cooked.spent,
-            twice=await self._twice(project, attempt.request, cooked),
+            live=cooked.notes.live,
         )
-
-    async def _twice(self, project: Project, request: BuildRequest, cooked: CookedLayer) -> tuple[str, ...]:
-        """The packages of which something was compiled that is stored: cargo names it by the same hash."""
-        units, compiled = project.plan.units, {live.unit: live.package for live in cooked.notes.live if live.compiled}
-        if units is None or request.reuse is Reuse.NOTHING:
-            return ()
-        stored = await self._records.units(request.scope, units.key, {package.name for package in compiled.values()})
-        found = (compiled.get(UnitId(unit.home, unit.unit_hash)) for unit in stored)
-        return tuple(sorted({package.words for package in found if package is not None}))
 
     def _harvest_later(self, project: Project, attempt: Attempt, cooked: CookedLayer) -> None:
         units = project.plan.units

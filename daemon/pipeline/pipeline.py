@@ -6,7 +6,7 @@ wrong one (law 9).
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from cache.costs import Cost, CostKind
 from cache.digest import Digest, DigestMismatch
 from cache.index import ResultRecord
 from cache.reuse import ReuseReport, Rung
+from cache.units import UnitRecord
 from daemon.builds import Build, BuiltImage, Outcome, StageName
 from daemon.ecosystems.ecosystem import Plan
 from daemon.errors import EngineRefused, ImageGone
@@ -28,10 +29,11 @@ from daemon.pipeline.ground import Compilation, Grounds, Planned
 from daemon.pipeline.observed import Observed
 from daemon.pipeline.plan import PlanStage
 from daemon.pipeline.results import read_outcome, remove_damaged
+from daemon.pipeline.twice import compiled_twice
 
 
 class Results(Protocol):
-    """Where outcomes, and what they cost, are remembered."""
+    """Where outcomes are remembered, what they cost, and compiled units."""
 
     async def record_result(self, result: ResultRecord) -> None:
         """Keep an outcome."""
@@ -39,6 +41,10 @@ class Results(Protocol):
 
     async def forget_result(self, key: Digest, scope: str) -> None:
         """Drop an outcome whose image is gone."""
+        ...
+
+    async def units(self, scope: str, unit_key: Digest, names: Collection[str]) -> tuple[UnitRecord, ...]:
+        """The stored units of packages with these names."""
         ...
 
     async def record_costs(self, scope: str, project: str, costs: Iterable[Cost]) -> None:
@@ -160,8 +166,10 @@ class Pipeline:
         costs = _costs(compilation, project.plan, seconds)
         await self._results.record_costs(attempt.request.scope, project.plan.project, costs)
         outcome = self._outcome(planned, compilation, images)
+        live = (*compilation.cooked_units, *compilation.result.live)
         report = replace(
             outcome.reuse,
+            compiled_twice=await compiled_twice(self._results, project.plan, attempt.request, live),
             seconds=seconds,
             expected_seconds=forecast.expected_seconds,
             cold_seconds=forecast.cold_seconds,
@@ -180,7 +188,6 @@ class Pipeline:
                 reused=len(set(result.reused) - set(compilation.cooked)),
                 compiled=compiled,
                 members=tuple(package for package in compiled if package in plan.members),
-                compiled_twice=compilation.twice,
                 refusals=compilation.refusals,
                 notes=(*plan.notes, *result.compiled.notes),
                 forked_from=compilation.forked_from,
@@ -213,7 +220,7 @@ def _costs(compilation: Compilation, plan: Plan, seconds: float) -> Iterator[Cos
     for package, took in compilation.spent.items():
         kind = CostKind.MEMBER if package in plan.members else CostKind.DEPENDENCY
         yield Cost(kind, package.partition(" ")[0], took)
-    yield Cost(CostKind.REST, compilation.rung, max(0.0, seconds - sum(compilation.spent.values())))
+    yield Cost(CostKind.REST, compilation.way or compilation.rung, max(0.0, seconds - sum(compilation.spent.values())))
     if compilation.seconds_below:
         over = seconds - compilation.seconds_below - sum(compilation.result.spent.values())
         yield Cost(CostKind.REST, Rung.LAYER, max(0.0, over))

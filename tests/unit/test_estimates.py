@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.costs import KEPT, Cost, CostKind, Measured
+from cache.costs import KEPT, Cost, CostKind, Measured, Way
 from cache.estimates import Work, estimate
 from cache.reuse import Rung
 from cache.store import Store
@@ -16,20 +16,20 @@ names = st.sampled_from(["syn", "serde", "app", "util", *Rung])
 seconds = st.lists(st.floats(0, 1e4), min_size=1, max_size=5).map(tuple)
 measured = st.dictionaries(st.tuples(st.sampled_from(CostKind), names), seconds)
 packages = st.lists(names, max_size=4, unique=True).map(tuple)
-works = st.builds(Work, rung=st.sampled_from(Rung), dependencies=packages, members=packages)
+works = st.builds(Work, way=st.sampled_from([*Rung, *Way]), dependencies=packages, members=packages)
 SYN, SERDE = (CostKind.DEPENDENCY, "syn"), (CostKind.DEPENDENCY, "serde")
 APP = (CostKind.MEMBER, "app")
 COLD, LAYER = (CostKind.REST, Rung.NONE), (CostKind.REST, Rung.LAYER)
 KNOWN: Measured = {SYN: (8.0, 4.0, 6.0), SERDE: (2.0,), APP: (3.0,), COLD: (20.0,), LAYER: (2.0, 1.0)}
 
 
-def work(*dependencies: str, rung: Rung = Rung.NONE, members: tuple[str, ...] = ("app",)) -> Work:
-    return Work(rung=rung, dependencies=dependencies, members=members)
+def work(*dependencies: str, way: Rung | Way = Rung.NONE, members: tuple[str, ...] = ("app",)) -> Work:
+    return Work(way=way, dependencies=dependencies, members=members)
 
 
 def test_packages_cost_their_medians_beside_what_the_rung_costs():
     assert estimate(work("syn", "serde"), KNOWN) == 20 + 6 + 2 + 3
-    assert estimate(work(rung=Rung.LAYER), KNOWN) == 1.5 + 3
+    assert estimate(work(way=Rung.LAYER), KNOWN) == 1.5 + 3
 
 
 def test_a_package_that_was_never_measured_costs_what_the_others_cost_on_average():
@@ -37,11 +37,12 @@ def test_a_package_that_was_never_measured_costs_what_the_others_cost_on_average
 
 
 def test_a_rung_that_was_never_stood_on_costs_what_other_rungs_do_but_a_result_is_like_none():
-    assert estimate(work("syn", rung=Rung.UNITS), KNOWN) == 20 + 6 + 3
-    assert estimate(work(rung=Rung.WORKSPACE), KNOWN) == 1.5 + 3
-    assert estimate(work(rung=Rung.WORKSPACE), {APP: (3.0,), COLD: (20.0,)}) == 20 + 3
-    assert estimate(work(rung=Rung.RESULT, members=()), KNOWN) is None
-    assert estimate(work(rung=Rung.LAYER), {APP: (3.0,), (CostKind.REST, Rung.RESULT): (0.1,)}) is None
+    assert estimate(work("syn", way=Rung.UNITS), KNOWN) == 20 + 6 + 3
+    assert estimate(work(way=Way.UNITS_ALONE), KNOWN) == 1.5 + 3
+    assert estimate(work(way=Rung.WORKSPACE), KNOWN) == 1.5 + 3
+    assert estimate(work(way=Rung.WORKSPACE), {APP: (3.0,), COLD: (20.0,)}) == 20 + 3
+    assert estimate(work(way=Rung.RESULT, members=()), KNOWN) is None
+    assert estimate(work(way=Rung.LAYER), {APP: (3.0,), (CostKind.REST, Rung.RESULT): (0.1,)}) is None
 
 
 @pytest.mark.parametrize("lacking", [APP, SYN, COLD])
@@ -53,7 +54,7 @@ def test_without_anything_like_it_there_is_no_estimate(lacking: tuple[CostKind, 
 
 @given(first=works, measured=measured)
 def test_an_estimate_is_no_less_for_more_work(first: Work, measured: Measured):
-    less = Work(rung=first.rung, dependencies=first.dependencies[1:], members=first.members[1:])
+    less = Work(way=first.way, dependencies=first.dependencies[1:], members=first.members[1:])
     whole, part = estimate(first, measured), estimate(less, measured)
 
     assert whole is None or (part is not None and 0 <= part <= whole + 1e-6)

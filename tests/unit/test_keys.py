@@ -124,6 +124,19 @@ def test_the_sources_that_differ_are_named_where_they_are_known():
     assert choose((replace(absent, sources=known),)).refusals[0].differences == (known,)
 
 
+@given(standings=st.lists(st.sampled_from(Standing), max_size=4))
+def test_each_rung_above_the_chosen_one_has_one_reason_in_order_and_none_below_has(standings: list[Standing]):
+    rungs = [Rung.RESULT, Rung.WORKSPACE, Rung.LAYER, Rung.UNITS][: len(standings)]
+    candidates = [
+        Candidate(rung=rung, standing=standing, wanted=WANTED) for rung, standing in zip(rungs, standings, strict=True)
+    ]
+
+    plan = choose(tuple(candidates))
+
+    above = rungs[: rungs.index(plan.rung)] if plan.rung in rungs else rungs or list(Rung)[:-1]
+    assert [refusal.rung for refusal in plan.refusals] == above
+
+
 def test_units_that_are_not_there_are_explained_by_a_unit_key_that_changed():
     absent = replace(LAYER, rung=Rung.UNITS, standing=Standing.ABSENT)
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cache.costs import CostKind
 from cache.digest import Digest
 from cache.reuse import Rung
 from daemon.builds import Reuse
@@ -107,3 +108,25 @@ async def test_a_unit_that_is_stored_and_compiled_again_is_counted(shop: Worksho
 
     assert outcome.reuse.compiled_twice == ("bytes 1.0.0",)
     assert (await shop.build(EDITED, reuse=Reuse.NOTHING)).reuse.compiled_twice == (), "that was asked for"
+
+
+async def test_without_a_lock_nobody_knows_what_there_is_to_compile(shop: Workshop):
+    await shop.build()
+
+    told = await shop.explain({path: text for path, text in SIMPLE.items() if path != "Cargo.lock"})
+
+    assert (told.compiled, told.expected_seconds, told.cold_seconds) == ((), None, None)
+
+
+async def test_over_units_alone_a_build_takes_what_one_over_a_layer_does(shop: Workshop):
+    """And is remembered apart, for a rung of units with a cook takes longer."""
+    await shop.build()
+    await shop.harvest()
+    other = {**SIMPLE, "Cargo.toml": f"{SIMPLE['Cargo.toml']}[features]\nfast = []\n"}
+
+    told = await shop.explain(other)
+    outcome = await shop.build(other)
+    measured = await shop.store.costs("default", "app", [])
+
+    assert (told.rung, outcome.reuse.rung) == (Rung.UNITS, Rung.UNITS)
+    assert {name for kind, name in measured if kind is CostKind.REST} == {"none", "layer", "units alone"}
