@@ -148,7 +148,6 @@ class Daemon:
     runner: AfterRecovery
     libraries: LibrarySource
     toolchains: CurrentToolchains
-    trials: Trials
     events: EventLog
     cache_size: CacheSize
     behind: Behind
@@ -168,7 +167,8 @@ def compose(means: Means) -> Daemon:
     records, events = BuildRecords(store), EventLog(store)
     facts = store if means.kept_facts is None else TakingOver(store, means.kept_facts)
     canary = Canary(engine.sandboxes, scratch=scratch(config), labels={INSTANCE_LABEL: store.instance})
-    trials = Trials(find=canary.find, facts=facts)
+    behind = Behind()
+    trials = Trials(find=canary.find, facts=facts, behind=behind)
     toolchains = CurrentToolchains(
         config.toolchains.images,
         config.toolchains.default,
@@ -193,7 +193,6 @@ def compose(means: Means) -> Daemon:
         blobs=store.blobs,
     )
     fetch = _fetch(means)
-    behind = Behind()
     libraries = LibrarySource(engine.sandboxes, store.blobs, store, {INSTANCE_LABEL: store.instance})
     recovery = Recovery(engine.survey, engine.sandboxes, engine.images, store, store.instance)
     runner = AfterRecovery(_pipeline(means, plan, fetch, libraries, (workspaces, behind)), recovery)
@@ -220,7 +219,6 @@ def compose(means: Means) -> Daemon:
         runner=runner,
         libraries=libraries,
         toolchains=toolchains,
-        trials=trials,
         events=events,
         cache_size=CacheSize(store, state_dir(config) / "blobs", metrics),
         behind=behind,

@@ -44,6 +44,8 @@ class WhyNot(StrEnum):
     """A file has changed that the lineage's builds have opened, or one came, went, or may be run now."""
     NOT_OBSERVED = "not_observed"
     """What the lineage's builds have opened is not known."""
+    UNKNOWN_LAYOUT = "unknown_layout"
+    """How the toolchain keeps what it compiles is not known: it works from layers alone."""
     ASKED_NOT_TO = "asked_not_to"
     """The request wanted a clean build."""
 
@@ -78,6 +80,8 @@ class Standing(StrEnum):
     """Held for other sources, of which something may be in it."""
     UNKNOWN = "unknown"
     """Nothing tells whether it fits."""
+    IMPOSSIBLE = "impossible"
+    """The toolchain cannot have such an entry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,7 @@ _TOLD = {
     Standing.BUSY: WhyNot.BUSY,
     Standing.OPENED: WhyNot.OPENED,
     Standing.UNKNOWN: WhyNot.NOT_OBSERVED,
+    Standing.IMPOSSIBLE: WhyNot.UNKNOWN_LAYOUT,
 }
 
 

@@ -72,8 +72,8 @@ def toolchain_facts(engine: str) -> tuple[str, bytes]:
 
 
 @pytest.fixture(scope="session")
-def new_layout(toolchain_facts: tuple[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """A toolchain image whose cargo has layout v2, by its environment alone, and what is kept of it."""
+def new_layout(toolchain_facts: tuple[str, bytes]) -> Iterator[tuple[str, tuple[str, bytes]]]:
+    """A toolchain image whose cargo has layout v2, by its environment alone; its image id, and what is kept of it."""
     reference = "bloomery-e2e/toolchain:v2"
     image, written = toolchain_facts
     container = docker("create", image, "true")
@@ -84,5 +84,5 @@ def new_layout(toolchain_facts: tuple[str, bytes]) -> Iterator[tuple[str, bytes]
         docker("rm", container)
     facts = record.read(written, image)
     assert facts is not None
-    yield reference, record.write(replace(facts, image_id=made, layout=Layout.V2))
+    yield reference, (made, record.write(replace(facts, image_id=made, layout=Layout.V2)))
     docker("rmi", reference)

@@ -18,6 +18,7 @@ _WHY = {
     "busy": "another build of this lineage is using it",
     "opened": "something has changed that the builds have seen",
     "not_observed": "it is not known what the builds have seen",
+    "unknown_layout": "how this toolchain's cargo lays out what it compiles is not known",
     "asked_not_to": "the request asked for a clean build",
 }
 _OF_PARENT = {

@@ -92,6 +92,14 @@ class UnitsOf:
     """The last part of the directories in which units of the build's profile lie."""
 
 
+class Grain(StrEnum):
+    """How finely what a toolchain has compiled can be reused."""
+
+    UNITS = "units"
+    LAYERS = "layers"
+    """Whole layers alone: how it keeps what it compiles is not known (law 12)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a build will do, before anything ran."""
@@ -112,6 +120,7 @@ class Plan:
     """The project's name where its layer may not be shared with others (law 6)."""
     units: UnitsOf | None = None
     """None where nothing of its cook may be stored or put in."""
+    grain: Grain = Grain.UNITS
     notes: tuple[str, ...] = ()
 
 

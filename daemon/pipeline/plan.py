@@ -17,7 +17,7 @@ from cache.tree import SourceTree
 from cache.units import UnitRecord
 from cache.workspaces import WorkspaceRecord
 from daemon.builds import BuildRequest, Reuse
-from daemon.ecosystems.ecosystem import SOURCE_TREE, Ecosystem, Plan, Project, Source, UnitsOf
+from daemon.ecosystems.ecosystem import SOURCE_TREE, Ecosystem, Grain, Plan, Project, Source, UnitsOf
 from daemon.engine.engine import Images
 from daemon.errors import StoredFileDamaged, UnknownToolchain, UnknownTree
 from daemon.pipeline.cook import is_layer
@@ -251,12 +251,16 @@ class PlanStage:
     async def below_layer(self, plan: Plan, request: BuildRequest, refused: tuple[Refusal, ...]) -> Reusable:
         """What fits below a layer that proved damaged; `refused` are the higher rungs."""
         if plan.units is None:
-            return Reusable(choice=ReusePlan(Rung.NONE, refused))
+            none = _no_units(plan)
+            return Reusable(choice=ReusePlan(Rung.NONE, (*refused, *(choose(none).refusals if none else ()))))
         stored, candidate = await self._units(request, plan.units, None)
         choice = choose((candidate,))
         return replace(stored, choice=ReusePlan(choice.rung, (*refused, *choice.refusals)))
 
     async def _below(self, plan: Plan, request: BuildRequest, above: tuple[Candidate, ...]) -> Reusable:
+        if plan.grain is Grain.LAYERS:
+            none = Candidate(rung=Rung.WORKSPACE, standing=Standing.IMPOSSIBLE, wanted=plan.exact)
+            return await self._below_workspace(plan, request, (*above, none))
         lineage = lineage_of(request, plan.project)
         standing, workspace = await self._workspaces.find(lineage)
         nearest = workspace.key if workspace else None
@@ -288,7 +292,7 @@ class PlanStage:
         if layer is not None:
             return Reusable(choice=choose((*above, candidate)), layer=layer)
         if plan.units is None:
-            return Reusable(choice=choose((*above, candidate)))
+            return Reusable(choice=choose((*above, candidate, *_no_units(plan))))
         stored, of_units = await self._units(request, plan.units, candidate.nearest)
         return replace(stored, choice=choose((*above, candidate, of_units)))
 
@@ -339,3 +343,10 @@ class PlanStage:
         if image is None:
             return Standing.PRUNED
         return Standing.HELD if is_layer(image, layer.key.digest) else Standing.DAMAGED
+
+
+def _no_units(plan: Plan) -> tuple[Candidate, ...]:
+    """Why there are none, where it is the toolchain's reason and not the project's."""
+    if plan.grain is Grain.UNITS:
+        return ()
+    return (Candidate(rung=Rung.UNITS, standing=Standing.IMPOSSIBLE, wanted=plan.exact),)

@@ -4,13 +4,14 @@ Until then its version implies a layout, and nothing waits: a layout that is not
 what it does not find is not stored, and what it marked and cargo found fresh is not believed.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
 from cache.errors import Failure
+from daemon.behind import Behind
 from daemon.ecosystems.rust.canary import LayoutFound
 from daemon.toolchains import record
 from daemon.toolchains.errors import BadToolchain
@@ -30,12 +31,12 @@ async def tried(facts: ToolchainFacts, find: Find, store: FactsStore) -> tuple[T
 
 
 class Trials:
-    """Toolchains that wait to be tried, one after another, beside the builds."""
+    """Tries toolchains behind the answers of builds."""
 
-    def __init__(self, *, find: Find, facts: FactsStore) -> None:
+    def __init__(self, *, find: Find, facts: FactsStore, behind: Behind) -> None:
         self._find = find
         self._facts = facts
-        self._waiting: asyncio.Queue[Toolchain] = asyncio.Queue()
+        self._behind = behind
         self._asked: set[str] = set()
         self._log = structlog.get_logger()
 
@@ -47,30 +48,16 @@ class Trials:
         image = toolchain.facts.image_id
         if toolchain.facts.canary != CANARY and image not in self._asked:
             self._asked.add(image)
-            self._waiting.put_nowait(toolchain)
-
-    async def run(self) -> None:
-        """Try until cancelled."""
-        while True:
-            toolchain = await self._waiting.get()
-            try:
-                await self._try(toolchain)
-            except BadToolchain as failure:
-                self._log.warning("toolchain.does_not_work", toolchain=toolchain.name, error=str(failure))
-            except (Failure, OSError) as failure:
-                self._asked.discard(toolchain.facts.image_id)
-                self._log.warning("toolchain.not_tried", toolchain=toolchain.name, error=str(failure))
-            except Exception:  # noqa: BLE001 - what an image printed is read here, and the next one waits
-                self._log.exception("toolchain.not_tried", toolchain=toolchain.name)
-            finally:
-                self._waiting.task_done()
-
-    async def idle(self) -> None:
-        """Wait until nothing is left to try."""
-        await self._waiting.join()
+            self._behind.put("trial", toolchain.name, partial(self._try, toolchain))
 
     async def _try(self, toolchain: Toolchain) -> None:
-        facts, found = await tried(toolchain.facts, self._find, self._facts)
+        try:
+            facts, found = await tried(toolchain.facts, self._find, self._facts)
+        except BadToolchain:
+            raise
+        except (Failure, OSError):
+            self._asked.discard(toolchain.facts.image_id)
+            raise
         against = {str(layout): why for layout, why in found.against.items()}
         log = self._log.info if found.layout is not None else self._log.warning
         log("toolchain.tried", toolchain=toolchain.name, layout=facts.layout, against=against)

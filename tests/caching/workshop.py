@@ -255,13 +255,17 @@ class Workshop:
 
 @asynccontextmanager
 async def workshop(
-    state: Path, facts: tuple[str, bytes], images: set[str], network: NetworkConfig | None = None
+    state: Path,
+    facts: tuple[str, bytes],
+    images: set[str],
+    network: NetworkConfig | None = None,
+    toolchain: str = TOOLCHAIN,
 ) -> AsyncIterator[Workshop]:
     """Put one together; `images` gets the ids of what it builds."""
     config = Config(
         server=ServerSettings(state_dir=str(state)),
         network=network or NetworkConfig(),
-        toolchains=ToolchainSettings(images={"stable": TOOLCHAIN}),
+        toolchains=ToolchainSettings(images={"stable": toolchain}),
         builds=BuildSettings(attempts=1),  # type: ignore[arg-type]
         # More than all tests make, so that none is evicted in the middle of a test.
         workspaces=WorkspaceSettings(count=1000),  # type: ignore[arg-type]

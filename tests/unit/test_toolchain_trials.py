@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.behind import Behind
 from daemon.ecosystems.rust.canary import LayoutFound
 from daemon.errors import EngineUnavailable
 from daemon.toolchains import record
@@ -32,7 +33,8 @@ class Rig:
 
     def __init__(self, directory: Path) -> None:
         self.facts = KeptFacts(directory)
-        self.trials = Trials(find=self._find, facts=self.facts)
+        self.behind = Behind()
+        self.trials = Trials(find=self._find, facts=self.facts, behind=self.behind)
         self.says: LayoutFound | Exception = LayoutFound(layout=Layout.V2, against={Layout.V1: "no"})
         self.asked: list[str] = []
 
@@ -48,9 +50,9 @@ class Rig:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.trials.run())
+        task = asyncio.create_task(self.behind.run())
         yield
-        await self.trials.idle()
+        await self.behind.idle()
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -102,7 +104,7 @@ async def test_a_trial_that_fails_keeps_nothing_and_is_made_again_only_if_the_en
     rig.says = failure
     async with rig.running():
         rig.trials.put(STABLE)
-        await rig.trials.idle()
+        await rig.behind.idle()
         rig.trials.put(STABLE)
 
     assert await rig.kept() is None

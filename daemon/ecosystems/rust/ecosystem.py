@@ -14,7 +14,7 @@ from cache.manifests.rust.stub_versions import Masking
 from cache.manifests.rust.workspace import MANIFEST, Workspace, read_workspace
 from cache.manifests.source import SourceFiles
 from daemon.builds import BuildRequest, Link
-from daemon.ecosystems.ecosystem import Plan, Project, Source, UnitsOf
+from daemon.ecosystems.ecosystem import Grain, Plan, Project, Source, UnitsOf
 from daemon.ecosystems.rust.dependents import compiled_with
 from daemon.ecosystems.rust.direct import direct
 from daemon.ecosystems.rust.environment import environment
@@ -87,7 +87,8 @@ class RustEcosystem:
             members=_members(workspace, selection),
             private=rust.private_to,
             units=_units(unit, rust, toolchain),
-            notes=_notes(workspace, source),
+            grain=Grain.UNITS if layout_named(toolchain.facts.layout) else Grain.LAYERS,
+            notes=_notes(workspace, source, toolchain),
         )
         fetching = RustFetching(
             workspace=workspace,
@@ -159,7 +160,13 @@ _MADE_LOCK = (
     "`bloomery lockfile BUILD -o Cargo.lock` gets it, to be committed."
 )
 
+_COARSE = (
+    "How the cargo of toolchain {} ({}) lays out what it compiles is not known here, so only whole dependency layers "
+    "are reused; `bloomery toolchain check` says what was tried."
+)
 
-def _notes(workspace: Workspace, source: Source) -> tuple[str, ...]:
+
+def _notes(workspace: Workspace, source: Source, toolchain: Toolchain) -> tuple[str, ...]:
     made = (_MADE_LOCK,) if source.lock is not None else ()
-    return (*workspace.notes, *made)
+    coarse = () if layout_named(toolchain.facts.layout) else (_COARSE.format(toolchain.name, toolchain.facts.release),)
+    return (*workspace.notes, *made, *coarse)
