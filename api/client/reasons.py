@@ -62,8 +62,8 @@ def refusals(report: Json) -> list[tuple[str, list[str]]]:
         elif own:
             told.append((refusal["rung"], list(_changes(own))))
         elif every:
-            sharing = next(one["rung"] for one in lower if one.get("differences"))
-            told.append((refusal["rung"], [f"for the same reason as {sharing}"]))
+            sharing = [one["rung"] for one in lower if any(change in every for change in one.get("differences", ()))]
+            told.append((refusal["rung"], [f"for the same reason as {sharing[-1]}"]))
         else:
             told.append((refusal["rung"], [_reason(refusal)]))
     return told

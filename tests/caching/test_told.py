@@ -37,7 +37,9 @@ def teller(*packages: str, version: str = "0.1.0", wanted: str = WANTED) -> File
 
 PROJECT = teller(*FIRST)
 HEADS = [f"project {NAME}", "with    rust, toolchain stable", f"image   {NAME}"]
-AS_LAYER = "why not workspace  for the same reason as layer"
+AS_LAYER = ["why not observed   for the same reason as layer", "why not workspace  for the same reason as layer"]
+AS_UNITS = [f"why not {rung:<10} for the same reason as units" for rung in ("observed", "workspace")]
+SEEN = "why not observed   something has changed that the builds have seen"
 
 GONE = "- itoa 1.0.18; - proc-macro2 1.0.107; - quote 1.0.47; - unicode-ident 1.0.18"
 NOT_STORED = "no dependency was compiled here before with this toolchain, these flags and this profile"
@@ -58,6 +60,7 @@ CHANGES = {
         [
             "reuse   workspace  4 of 4 dependencies, N saved",
             "why not result     src/main.rs changed",
+            SEEN,
             "compile 1 member                      expected N, cold N",
         ],
         {**PROJECT, "src/main.rs": 'fn main() { println!("again {}", words::first()); }\n'},
@@ -66,6 +69,7 @@ CHANGES = {
         [
             "reuse   workspace  4 of 4 dependencies, N saved",
             "why not result     2 files changed: ~ Cargo.lock; ~ Cargo.toml",
+            SEEN,
             "compile 2 members                     expected N, cold N",
         ],
         teller(*FIRST, version="0.2.0"),
@@ -74,7 +78,7 @@ CHANGES = {
         [
             "reuse   units      4 of 5 dependencies, N saved",
             "why not result     2 files changed: ~ Cargo.lock; ~ Cargo.toml",
-            AS_LAYER,
+            *AS_LAYER,
             "why not layer      Cargo.lock changed: + cfg-if 1.0.5",
             '                   Cargo.toml changed: + dependencies.cfg-if = "1"',
             "compile 1 dependency, 2 members       expected N, cold N",
@@ -85,7 +89,7 @@ CHANGES = {
         [
             "reuse   units      1 of 4 dependencies, N saved",
             "why not result     Cargo.lock changed",
-            AS_LAYER,
+            *AS_LAYER,
             "why not layer      Cargo.lock changed: ~ unicode-ident 1.0.18 -> 1.0.27",
             "compile 3 dependencies, 2 members     expected N, cold N",
         ],
@@ -95,7 +99,7 @@ CHANGES = {
         [
             "reuse   units      3 of 3 dependencies, N saved",
             "why not result     2 files changed: ~ Cargo.lock; ~ Cargo.toml",
-            AS_LAYER,
+            *AS_LAYER,
             "why not layer      Cargo.lock changed: - itoa 1.0.18",
             "                   Cargo.toml changed: - dependencies.itoa",
             "compile 2 members                     expected N, cold N",
@@ -105,8 +109,8 @@ CHANGES = {
     "a feature": Change(
         [
             "reuse   units      4 of 4 dependencies, N saved",
-            "why not result     for the same reason as workspace",
-            AS_LAYER,
+            "why not result     for the same reason as layer",
+            *AS_LAYER,
             "why not layer      features: (none) -> loud",
             "compile 2 members                     expected N, cold N",
         ],
@@ -116,7 +120,7 @@ CHANGES = {
         [
             "reuse   none       none of 4 dependencies",
             "why not result     .cargo/config.toml is new",
-            "why not workspace  for the same reason as layer",
+            *AS_UNITS,
             "why not layer      for the same reason as units",
             "why not units      RUSTFLAGS: (none) -> -C debuginfo=1",
             "compile 4 dependencies, 2 members     expected N, cold N",
@@ -127,6 +131,7 @@ CHANGES = {
         [
             "reuse   workspace  4 of 4 dependencies, N saved",
             "why not result     Cargo.toml changed",
+            SEEN,
             "compile 2 members                     expected N, cold N",
         ],
         teller(*FIRST, wanted=WANTED.replace("[dependencies]", "# What it needs.\n\n[dependencies]")),
@@ -139,6 +144,7 @@ CHANGES = {
         [
             "reuse   workspace  4 of 4 dependencies, copied from `main`, N saved",
             "why not result     this lineage has no earlier build",
+            "why not observed   this lineage has no earlier build",
             "compile 1 member                      expected N, cold N",
         ],
         {**PROJECT, "src/main.rs": 'fn main() { println!("branch {}", words::first()); }\n'},
@@ -147,8 +153,8 @@ CHANGES = {
     "a profile": Change(
         [
             "reuse   none       none of 4 dependencies",
-            "why not result     for the same reason as workspace",
-            AS_LAYER,
+            "why not result     for the same reason as layer",
+            *AS_LAYER,
             "why not layer      profile: release -> dev",
             f"why not units      {NOT_STORED}",
             "compile 4 dependencies, 2 members     expected N, cold N",
@@ -159,7 +165,7 @@ CHANGES = {
         [
             "reuse   none       nothing",
             "why not result     Cargo.lock is gone",
-            AS_LAYER,
+            *AS_LAYER,
             f"why not layer      Cargo.lock changed: {GONE}",
             "note    There is no Cargo.lock: a build makes one first, and its dependencies are not known before.",
         ],
@@ -200,8 +206,8 @@ async def test_another_toolchain_is_told_as_a_person_would_tell_it(shop: Worksho
     assert masked(await shop.told(PROJECT)) == [
         *HEADS,
         "reuse   none       none of 4 dependencies",
-        "why not result     for the same reason as workspace",
-        AS_LAYER,
+        "why not result     for the same reason as units",
+        *AS_UNITS,
         "why not layer      for the same reason as units",
         f"why not units      toolchain: {verbose.splitlines()[0]} -> rustc 2.0.0 (of tomorrow)",
         "compile 4 dependencies, 2 members     expected N, cold N",

@@ -116,11 +116,13 @@ def test_what_a_lower_rung_names_is_not_said_twice():
 
     assert told(
         Refusal(Rung.RESULT, WhyNot.KEY_CHANGED, (shared, sources)),
+        Refusal(Rung.OBSERVED, WhyNot.KEY_CHANGED, (shared,)),
         Refusal(Rung.WORKSPACE, WhyNot.KEY_CHANGED, (shared,)),
         Refusal(Rung.LAYER, WhyNot.KEY_CHANGED, (shared,)),
         Refusal(Rung.UNITS, WhyNot.NOT_STORED),
     ) == [
         ("result", ["the sources changed"]),
+        ("observed", ["for the same reason as layer"]),
         ("workspace", ["for the same reason as layer"]),
         ("layer", ["features: (none) -> tls"]),
         ("units", ["no dependency was compiled here before with this toolchain, these flags and this profile"]),
