@@ -1,7 +1,7 @@
 """Our own overhead on a build after an edit: the whole `bloomery build` process, minus cargo's own time.
 
 Cargo's time is what its `Finished` line says, so its start and end count as ours. Builds from the layer have a lineage
-each; with `--rung workspace` all go on in the workspace of one.
+each; with `--rung workspace` all go on in the workspace of one, with `--rung fork` each in a copy of that.
 """
 
 import sys
@@ -20,10 +20,22 @@ BARS = {("layer", "fuse-overlayfs"): 1.2, ("layer", "overlay2"): 0.8}
 TAG = "bloomery-bench/overhead:latest"
 
 
+EXPECTED = {"fork": "workspace"}
+
+
+def lineage(rung: str, number: int) -> tuple[str, ...]:
+    """The options of a build that stands on this."""
+    if rung == "workspace":
+        return ("--lineage", "main")
+    return ("--lineage", f"edit-{number}", *(("--parent", "nobody") if rung == "layer" else ()))
+
+
 def main() -> int:
     """Measure and report."""
     parser = options.parser(__doc__)
-    parser.add_argument("--rung", choices=("layer", "workspace"), default="layer", help="what the builds stand on")
+    parser.add_argument(
+        "--rung", choices=("layer", "workspace", "fork"), default="layer", help="what the builds stand on"
+    )
     found = parser.parse_args()
     asked, rung = options.read(found), found.rung
     driver = asked.engine.driver
@@ -39,8 +51,7 @@ def main() -> int:
         running.build(source, TAG, expected="none")
         for number in range(asked.runs + 1):
             edit(source / "src" / "main.rs", number)
-            lineage = ("main",) if rung == "workspace" else (f"edit-{number}", "--parent", "nobody")
-            built = running.build(source, TAG, "--lineage", *lineage, expected=rung)
+            built = running.build(source, TAG, *lineage(rung, number), expected=EXPECTED.get(rung, rung))
             if number == 0:
                 continue  # the first one reads what is new from the disk
             took = cargo_seconds(running.output(built.record["id"]))

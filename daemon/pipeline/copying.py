@@ -72,6 +72,10 @@ async def copied(archive: AsyncIterator[bytes], artefacts: Artefacts) -> AsyncGe
         await incoming.end()
     except (BadArchive, UnsafeEntry, UploadTooLarge) as problem:
         raise UnsoundArtefacts(problem.detail) from problem
+    finally:
+        # An engine lets nobody else near a container as long as it is read.
+        if isinstance(archive, AsyncGenerator):
+            await archive.aclose()
     yield bytes(held) + bytes(2 * BLOCK)
 
 

@@ -4,6 +4,7 @@ The parent is `main`, whose last compile is the mill as it is. The oracle is the
 what differs from the parent's tree is compiled; and the parent is afterwards what it was.
 """
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 
@@ -185,16 +186,13 @@ async def test_law_9_a_parent_that_is_gone_is_a_slower_build(mill: Mill):
 
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[WorkspaceRecord, str], None]:
-    """Something happens to a parent when its copy has begun."""
+    """Something happens to a parent while it is copied; an engine lets nobody near it before all of it is read."""
 
     def interrupt(parent: WorkspaceRecord, *command: str) -> None:
         async def meddled(archive: AsyncIterator[bytes], artefacts: Artefacts) -> AsyncIterator[bytes]:
-            begun = False
             async for piece in copied(archive, artefacts):
-                if not begun:
-                    begun = True
-                    docker(*command, parent.sandbox)
                 yield piece
+            await asyncio.to_thread(docker, *command, parent.sandbox)
 
         monkeypatch.setattr(fork, "copied", meddled)
 
