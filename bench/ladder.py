@@ -5,6 +5,7 @@ A run that was cut off is gone on with by the same command: a walk whose samples
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
@@ -89,14 +90,15 @@ def _measure(found: argparse.Namespace, projects: Sequence[Project], file: Sampl
     contestants = [name for name in ROSTER if not set(found.only) & set(ROSTER) or name in found.only]
     with tempfile.TemporaryDirectory(prefix="bloomery-bench-") as name:
         rules = Rules(asked=asked, buildkit=found.buildkit, work=Path(name))
-        network = asked.network
+        user = ("--user", f"{os.getuid()}:{os.getgid()}")  # it writes into checkouts, which are this user's
         cargo = started(
             asked.engine,
             asked.toolchain,
             work=rules.work,
             ca_bundle=asked.ca_bundle,
-            network=network,
-            environment={},
+            network=asked.network,
+            environment={"CARGO_HOME": f"{rules.work}/cargo"},
+            flags=user,
         )
         try:
             walker = Walker(

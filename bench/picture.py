@@ -29,7 +29,9 @@ def svg(lines: Sequence[Line], title: str) -> str:
     for line in lines:
         cells = [line.cells[name] for name in names if name in line.cells]
         middle = down + len(cells) * _BAR / 2 + 4
-        drawn.append(f'<text x="{_LEFT - 8}" y="{middle:.0f}" text-anchor="end">{escape(line.words)}</text>')
+        drawn.append(
+            f'<text x="{_LEFT - 8}" y="{middle:.0f}" text-anchor="end">{escape(line.words.replace("`", ""))}</text>'
+        )
         for cell in cells:
             drawn += _bar(cell, down, across(cell.median) if cell.median is not None else 0.0)
             down += _BAR

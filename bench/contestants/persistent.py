@@ -16,8 +16,8 @@ from bench.engine import CommandFailed
 from bench.tool_image import tool_image
 
 SCCACHE = ("sccache", "0.19.0", "--no-default-features")
-"""Crate, version and flags; without its default features it has the local cache alone."""
-MBX = ("mbx", "1.29.1")
+"""Crate, version and flags; without their default features they have the local cache alone."""
+MBX = ("mbx", "1.29.1", "--no-default-features")
 _CACHE = "/cache"
 
 
