@@ -72,7 +72,7 @@ class Line:
 def lines(samples: Iterable[Sample]) -> list[Line]:
     """Group samples; projects as they come, scenarios and contestants in their own order."""
     grouped: dict[tuple[str, Store], dict[str, dict[str, list[Sample]]]] = {}
-    for sample in samples:
+    for sample in (each for each in samples if each.tried):
         scenarios = grouped.setdefault((sample.walk.project, sample.walk.store), {})
         scenarios.setdefault(sample.scenario, {}).setdefault(sample.walk.contestant, []).append(sample)
     return [

@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -30,11 +30,10 @@ from bench.resolver import ContainedCargo
 from bench.samples import Sample, SampleFile, Store, Walk, missing
 from bench.scenarios import COLD, SCENARIOS, Scenario
 from bench.shipped import said_by
-from bench.tables import markdown
+from bench.tables import circumstances, markdown
 from bench.walk import Walker
 
 PROJECTS = (Path("examples/hyper-hello"), Path("bench/projects/letters"), Path("bench/projects/actix-hello"))
-SAMPLES = figures.RESULTS / "ladder.jsonl"
 PUBLISHED = ROOT / "docs" / "benchmarks"
 OTHER_LOCKS = 20
 
@@ -48,15 +47,18 @@ def main() -> int:
     except UnfitProject as unfit:
         print(f"ladder: {unfit}", file=sys.stderr)
         return 2
-    file = SampleFile(found.samples)
-    if not found.report:
-        try:
-            _measure(found, projects, file)
-        except CommandFailed as failure:
-            print(f"ladder: {failure}\nWhat was measured before is in {found.samples}.", file=sys.stderr)
-            return 1
-    _report(found, file.read())
-    return 0
+    try:
+        driver = options.read(found).engine.driver
+        path = found.samples or figures.RESULTS / f"ladder-{driver}.jsonl"
+        file = SampleFile(path)
+        whole = found.report or _measure(found, projects, file)
+    except CommandFailed as failure:
+        print(f"ladder: {failure}\nWhat was measured before is kept; the same command goes on.", file=sys.stderr)
+        return 1
+    _report(
+        [each for each in file.read() if each.tried], driver, [figures.RESULTS, *([PUBLISHED] if found.publish else [])]
+    )
+    return 0 if whole else 1
 
 
 def _end(_signal: int, _frame: object) -> None:
@@ -78,14 +80,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--store", type=Store, choices=list(Store), default=Store.FRESH, help="fresh, or full of other locks")
     add("--other-locks", type=int, default=OTHER_LOCKS, metavar="N", help=f"what full means (default: {OTHER_LOCKS})")
-    add("--samples", type=Path, default=SAMPLES, metavar="FILE", help="where samples are appended")
+    add(
+        "--samples",
+        type=Path,
+        metavar="FILE",
+        help="where samples are appended (default: a file for each storage driver)",
+    )
     add("--report", action="store_true", help="measure nothing, report what there is")
     add("--publish", action="store_true", help=f"write table, picture and JSON to {PUBLISHED.relative_to(ROOT)}, too")
     add("--buildkit", default="/usr/bin/docker", metavar="PROGRAM", help="a docker program that builds with BuildKit")
     return parser
 
 
-def _measure(found: argparse.Namespace, projects: Sequence[Project], file: SampleFile) -> None:
+def _measure(found: argparse.Namespace, projects: Sequence[Project], file: SampleFile) -> bool:
+    """Returns whether every walk came to its end."""
     asked = options.read(found)
     contestants = [name for name in ROSTER if not set(found.only) & set(ROSTER) or name in found.only]
     with tempfile.TemporaryDirectory(prefix="bloomery-bench-") as name:
@@ -109,14 +117,31 @@ def _measure(found: argparse.Namespace, projects: Sequence[Project], file: Sampl
                 other_locks=found.other_locks if found.store is Store.FULL else 0,
                 version=str(figures.machine()["version"]),
             )
-            made: dict[str, Contestant] = {}
-            for walk, project in _walks(projects, contestants, found.store, asked.runs):
-                if missing(walk, _wanted(walker.scenarios, project), file.read()):
-                    contestant = made.get(walk.contestant) or _prepared(walk.contestant, rules)
-                    made[walk.contestant] = contestant
-                    _one(walker, walk, project, contestant, file)
+            walks = _walks(projects, contestants, found.store, asked.runs)
+            return _walk_all(walker, rules, walks, file)
         finally:
             cargo.remove()
+
+
+def _walk_all(walker: Walker, rules: Rules, walks: Iterable[tuple[Walk, Project]], file: SampleFile) -> bool:
+    """One after another; one that fails is said and left, for a night's measurement is more than one contestant."""
+    made: dict[str, Contestant | None] = {}
+    whole = True
+    for walk, project in walks:
+        if not missing(walk, _wanted(walker.scenarios, project), file.read()):
+            continue
+        name = walk.contestant
+        try:
+            if name not in made:
+                made[name] = None  # what cannot be prepared is not tried again
+                made[name] = _prepared(name, rules)
+            contestant = made[name]
+            if contestant is not None:
+                _one(walker, walk, project, contestant, file)
+        except CommandFailed as failure:
+            print(f"ladder: {project.name}, run {walk.run}, {name}: {failure}", file=sys.stderr, flush=True)
+            whole = False
+    return whole
 
 
 def chosen(only: Collection[str]) -> list[Scenario]:
@@ -166,9 +191,8 @@ def _tell(sample: Sample) -> None:
     print("  ".join(word for word in words if word), file=sys.stderr, flush=True)
 
 
-def _report(found: argparse.Namespace, samples: Sequence[Sample]) -> None:
-    asked = options.read(found)
-    compared, driver = lines(samples), asked.engine.driver
+def _report(samples: Sequence[Sample], driver: str, folders: Sequence[Path]) -> None:
+    compared = lines(samples)
     judged = verdicts(compared, driver)
     document = {
         "measurement": "ladder",
@@ -177,20 +201,22 @@ def _report(found: argparse.Namespace, samples: Sequence[Sample]) -> None:
         "samples": [asdict(sample) for sample in samples],
         "bars": [{**asdict(each), "held": each.held} for each in judged],
     }
-    text = markdown(compared, judged, samples)
+    text = f"{circumstances(samples)}\n{markdown(compared, judged, samples)}"
     print(f"\n{text}")
-    for folder in [figures.RESULTS, *([PUBLISHED] if found.publish else [])]:
+    name = f"ladder-{driver}"
+    for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "ladder.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        (folder / "ladder.md").write_text(f"# The ladder, {driver}\n\n{_pictures(compared, folder)}\n{text}", "utf-8")
-        print(f"{folder.relative_to(ROOT)}/ladder.md, ladder.json and a picture of each project")
+        (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        pictures = _pictures(compared, folder, name)
+        (folder / f"{name}.md").write_text(f"# The ladder, {driver}\n\n{pictures}\n{text}", encoding="utf-8")
+        print(f"{folder.relative_to(ROOT)}/{name}.md, {name}.json and a picture of each project")
 
 
-def _pictures(compared: Sequence[Line], folder: Path) -> str:
+def _pictures(compared: Sequence[Line], folder: Path, start: str) -> str:
     """Draw each project; returns the links to the pictures."""
     links = []
     for (project, store), each in groupby(compared, key=lambda line: (line.project, line.store)):
-        name = f"ladder-{project}-{store}.svg"
+        name = f"{start}-{project}-{store}.svg"
         (folder / name).write_text(svg(list(each), f"{project}, store {store}"), encoding="utf-8")
         links.append(f"![{project}, store {store}]({name})\n")
     return "\n".join(links)

@@ -48,6 +48,11 @@ class Sample:
     """Of this project."""
     at: str = ""
 
+    @property
+    def tried(self) -> bool:
+        """Whether this scenario can be with this project at all; if not, the note says why."""
+        return self.seconds is not None or bool(self.fault)
+
 
 class SampleFile:
     """A file with a sample in each line."""

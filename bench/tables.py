@@ -19,6 +19,16 @@ def markdown(lines: Sequence[Line], verdicts: Sequence[Verdict], samples: Iterab
     return "\n".join(parts)
 
 
+def circumstances(samples: Sequence[Sample]) -> str:
+    """What was measured, and how busy the machine was."""
+    if not samples:
+        return "Nothing was measured yet.\n"
+    versions = ", ".join(sorted({sample.version for sample in samples}))
+    runs = len({sample.walk.run for sample in samples})
+    low, high = (pick(sample.load for sample in samples) for pick in (min, max))
+    return f"Bloomery at {versions}; {runs} run{'s' * (runs != 1)}; load average {low:.1f} to {high:.1f}.\n"
+
+
 def _project(lines: Sequence[Line]) -> str:
     names = [name for name in ROSTER if any(name in line.cells for line in lines)]
     head = ["seconds, median (lowest to highest)", *names, "ours / bare", "ours / best alternative"]

@@ -34,7 +34,7 @@ class Walker:
     """Seconds between a change and its build: to some clients a file counts as known when it is not new any more."""
 
     def walk(self, walk: Walk, project: Project, contestant: Contestant, folder: Path) -> Iterator[Sample]:
-        """Walk in an empty folder of the work folder; a scenario that cannot be is left out with a word on stdout."""
+        """Walk in an empty folder of the work folder; a scenario that cannot be has a sample that says so."""
         marks = map(mark_of, itertools.count(1))
         contestant.reset()
         for number, other in zip(range(self.other_locks), self._others(project, folder, marks), strict=False):
@@ -47,8 +47,7 @@ class Walker:
             try:
                 sample = self._step(walk, scenario, contestant, checkout)
             except (NoPlace, UnfitProject) as error:
-                print(f"{scenario.name} cannot be tried on {project.name}: {error}", flush=True)
-                continue
+                sample = Sample(walk=walk, scenario=scenario.name, seconds=None, note=f"cannot be tried: {error}")
             yield sample
             if scenario is COLD and sample.seconds is None:
                 return

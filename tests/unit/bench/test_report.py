@@ -12,7 +12,7 @@ from bench.contestants.roster import OURS, ROSTER
 from bench.picture import svg
 from bench.samples import Sample, SampleFile, Store, Walk, missing
 from bench.scenarios import SCENARIOS
-from bench.tables import markdown
+from bench.tables import circumstances, markdown
 
 
 def sample(contestant: str, scenario: str, seconds: float | None, fault: str = "", run: int = 1) -> Sample:
@@ -83,6 +83,13 @@ def test_a_build_that_failed_is_no_time():
     assert line.best_alternative is None
 
 
+def test_what_cannot_be_tried_is_neither_a_failure_nor_measured_again():
+    known = [replace(sample("bare", "moved", None), note="cannot be tried: no lock")]
+
+    assert lines(known) == []
+    assert missing(known[0].walk, ["moved"], known) == []
+
+
 def test_a_bar_adds_what_the_storage_driver_may_cost():
     found = lines([sample("bare", "leaf", 4.0), sample(OURS, "leaf", 5.0)])
 
@@ -122,6 +129,13 @@ def test_the_table_says_every_wrong_binary():
     assert "it says / bench-mark" in text
     rows = [row for row in text.splitlines() if row.startswith("|")]
     assert len({row.count("|") for row in rows[:3]}) == 1
+
+
+def test_the_report_says_what_was_measured_and_how_busy_the_machine_was():
+    found = [replace(sample(OURS, "cold", 1.0, run=run), version="v1", load=float(run)) for run in (1, 2)]
+
+    assert circumstances(found) == "Bloomery at v1; 2 runs; load average 1.0 to 2.0.\n"
+    assert "Nothing" in circumstances([])
 
 
 def test_without_a_wrong_binary_the_table_says_that():

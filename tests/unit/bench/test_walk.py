@@ -120,6 +120,16 @@ def test_a_crate_alone_has_no_member_to_edit(walked: Walked, crate: Path):
     assert list(walked(crate, Paper())) == names(each for each in SCENARIOS if not each.members)
 
 
+def test_a_scenario_that_cannot_be_says_so_and_the_walk_goes_on(walked: Walked, crate: Path):
+    lock = crate / "Cargo.lock"
+    lock.write_text(lock.read_text().replace("bytes", "bits"))
+    found = walked(crate, Paper(), "moved", "branch")
+
+    assert list(found) == ["cold", "moved", "branch"]
+    assert (found["moved"].seconds, found["moved"].fault) == (None, "")
+    assert found["moved"].note.startswith("cannot be tried: bytes")
+
+
 def test_a_binary_of_older_sources_is_seen(walked: Walked, crate: Path):
     found = walked(crate, Stale())
 
