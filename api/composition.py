@@ -47,6 +47,7 @@ from daemon.image import layout
 from daemon.image.architecture import AMD64
 from daemon.image.elf import ElfReader
 from daemon.image.library_source import LibrarySource
+from daemon.maintenance import Maintenance
 from daemon.metered_intake import MeteredIntake
 from daemon.metrics import Metrics, ProjectLabel
 from daemon.network import NetworkSettings
@@ -85,6 +86,7 @@ from daemon.units.bound import UnitBound
 from daemon.units.harvest import Harvester
 from daemon.units.layout import UnitLayout
 from daemon.upload import Intake
+from daemon.uses import Uses
 
 _LEAST_FREE = 1 << 30
 """Bytes that have to be free for the daemon to call itself ready."""
@@ -150,6 +152,7 @@ class Daemon:
     toolchains: CurrentToolchains
     events: EventLog
     cache_size: CacheSize
+    maintenance: Maintenance
     behind: Behind
     readiness: Readiness
     closing: asyncio.Event
@@ -195,7 +198,20 @@ def compose(means: Means) -> Daemon:
     fetch = _fetch(means)
     libraries = LibrarySource(engine.sandboxes, store.blobs, store, {INSTANCE_LABEL: store.instance})
     recovery = Recovery(engine.survey, engine.sandboxes, engine.images, store, store.instance)
-    runner = AfterRecovery(_pipeline(means, plan, fetch, libraries, (workspaces, behind)), recovery)
+    uses = Uses()
+    runner = AfterRecovery(_pipeline(means, plan, fetch, libraries, (workspaces, behind, uses)), recovery)
+    cache_size = CacheSize(store, state_dir(config) / "blobs", metrics)
+    maintenance = Maintenance(
+        records=store,
+        blobs=store.blobs,
+        sandboxes=engine.sandboxes,
+        images=engine.images,
+        builds=records,
+        uses=uses,
+        size=cache_size,
+        metrics=metrics,
+        ceiling=config.cache.size,
+    )
     scheduler = Scheduler(records, runner, events, metrics, config.builds)
     sources = OwnSources(store) if means.tokens else SharedSources(store)
     admission = Admission(scheduler, sources)
@@ -220,7 +236,8 @@ def compose(means: Means) -> Daemon:
         libraries=libraries,
         toolchains=toolchains,
         events=events,
-        cache_size=CacheSize(store, state_dir(config) / "blobs", metrics),
+        cache_size=cache_size,
+        maintenance=maintenance,
         behind=behind,
         readiness=readiness,
         closing=closing,
@@ -256,10 +273,14 @@ def _harvests(means: Means, behind: Behind) -> Harvests:
 
 
 def _pipeline(
-    means: Means, plan: PlanStage, fetch: FetchStage, libraries: LibrarySource, staying: tuple[Workspaces, Behind]
+    means: Means,
+    plan: PlanStage,
+    fetch: FetchStage,
+    libraries: LibrarySource,
+    staying: tuple[Workspaces, Behind, Uses],
 ) -> Pipeline:
     config, store, engine = means.config, means.store, means.engine
-    workspaces, behind = staying
+    workspaces, behind, uses = staying
     limits = config.limits.sandbox()
     reader = ElfReader()
     given = GivenUnits(records=store, blobs=store.blobs)
@@ -319,6 +340,7 @@ def _pipeline(
         results=store,
         observed=Observed(store, store.blobs),
         attempts=attempts,
+        uses=uses,
     )
 
 

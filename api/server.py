@@ -91,6 +91,7 @@ async def _work(daemon: Daemon, means: Means, url: str, signals: Signals) -> Non
         asyncio.create_task(_greet(daemon, means)),
         asyncio.create_task(daemon.cache_size.run()),
         asyncio.create_task(daemon.behind.run()),
+        asyncio.create_task(daemon.maintenance.run()),
     }
     try:
         await daemon.scheduler.start()

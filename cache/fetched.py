@@ -4,10 +4,15 @@ What was fetched is on record for each lock as a whole, and for each package und
 """
 
 import json
+import time
 from collections.abc import Collection, Mapping
+
+from sqlite_utils import Database as Tables
 
 from cache.database import Shelf
 from cache.digest import Digest
+from cache.gc import EntryKind, EntryName
+from cache.inventory import note
 
 
 class Fetched(Shelf):
@@ -19,7 +24,8 @@ class Fetched(Shelf):
 
     async def record_fetched(self, key: Digest, listing: Digest) -> None:
         """Remember it."""
-        await self._put("INSERT OR REPLACE INTO fetched VALUES (?, ?)", str(key), str(listing))
+        name = EntryName(EntryKind.FETCHED, ("listing", str(key)))
+        await self._keep("INSERT OR REPLACE INTO fetched VALUES (?, ?)", {name: (str(key), str(listing))})
 
     async def kept_packages(self, place: Digest, names: Collection[str]) -> Mapping[str, bytes]:
         """JSON of what is kept of each of these packages, where something is."""
@@ -30,8 +36,12 @@ class Fetched(Shelf):
     async def keep_packages(self, place: Digest, packages: Mapping[str, bytes]) -> None:
         """Keep these, in place of what was kept under their names."""
         sql = "INSERT OR REPLACE INTO kept_packages VALUES (?, ?, ?)"
-        rows = [(str(place), name, value) for name, value in packages.items()]
-        await self._database.write(lambda tables: tables.conn.executemany(sql, rows))
+        where = str(place)
+        rows = {
+            EntryName(EntryKind.FETCHED, ("package", where, name)): (where, name, value)
+            for name, value in packages.items()
+        }
+        await self._keep(sql, rows)
 
     async def made_lock(self, key: Digest) -> Digest | None:
         """The lock that was made under this key."""
@@ -39,7 +49,8 @@ class Fetched(Shelf):
 
     async def record_made_lock(self, key: Digest, lock: Digest) -> None:
         """Remember it."""
-        await self._put("INSERT OR REPLACE INTO made_locks VALUES (?, ?)", str(key), str(lock))
+        name = EntryName(EntryKind.FETCHED, ("lock", str(key)))
+        await self._keep("INSERT OR REPLACE INTO made_locks VALUES (?, ?)", {name: (str(key), str(lock))})
 
     async def toolchain_facts(self, image_id: str) -> bytes | None:
         """JSON of what a toolchain image told about itself."""
@@ -64,6 +75,16 @@ class Fetched(Shelf):
     async def record_library(self, image_id: str, path: str, value: bytes) -> None:
         """Keep what is known of one file of an image."""
         await self._put("INSERT OR REPLACE INTO libraries VALUES (?, ?, ?)", image_id, path, value)
+
+    async def _keep(self, sql: str, rows: Mapping[EntryName, tuple[str | bytes, ...]]) -> None:
+        """With the time: what was fetched is as old as its last use."""
+        now = time.time()
+
+        def work(tables: Tables) -> None:
+            tables.conn.executemany(sql, rows.values())
+            note(tables, dict.fromkeys(rows, now))
+
+        await self._database.write(work)
 
     async def _one(self, sql: str, *values: str) -> object:
         row = await self._database.read(lambda tables: tables.execute(sql, values).fetchone())

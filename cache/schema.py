@@ -194,6 +194,14 @@ def _kept_packages(tables: Tables) -> None:
     )
 
 
+def _uses(tables: Tables) -> None:
+    # When an entry of any kind was used last; `name` is JSON.
+    tables.execute(
+        "CREATE TABLE uses (kind TEXT NOT NULL, name TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (kind, name)) "
+        "STRICT, WITHOUT ROWID",
+    )
+
+
 def _differences(tables: Tables) -> None:
     # What was told of a key's parts was text; what is told now are values of several types, told apart by `about`.
     for table, key in (("builds", "id"), ("results", "rowid")):
@@ -242,6 +250,7 @@ STEPS: Steps = (
     ("0004_workspaces", _workspaces),
     ("0005_units", _units),
     ("0008_kept_packages", _kept_packages),
+    ("0009_uses", _uses),
     ("0010_differences", _differences),
     ("0010_costs", _costs),
     ("0011_observed", _observed),

@@ -19,13 +19,14 @@ from cache.database import Database, StateDirLock
 from cache.fetched import Fetched
 from cache.history import History
 from cache.index import Index
+from cache.inventory import Inventory
 from cache.observations import Observations
 from cache.trees import Trees
 from cache.units import Units
 from cache.workspaces import Workspaces
 
 
-class Store(Trees, Index, Observations, Workspaces, Units, Costs, Fetched, History):
+class Store(Trees, Index, Observations, Workspaces, Units, Costs, Fetched, History, Inventory):
     """All that is on record, a class for each kind; `blobs` are the files that records name."""
 
     def __init__(self, database: Database, blobs: BlobStore, lock: StateDirLock, instance: str) -> None:

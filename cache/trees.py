@@ -11,7 +11,8 @@ from cache.digest import Digest
 from cache.tree import SourceTree
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(SourceTree).decode
+read_listing = msgspec.json.Decoder(SourceTree).decode
+"""A tree from its row."""
 
 
 class Trees(Shelf):
@@ -65,6 +66,6 @@ class Trees(Shelf):
     async def _tree(self, sql: str, *values: str) -> SourceTree | None:
         def work(tables: Tables) -> SourceTree | None:
             row = tables.execute(sql, values).fetchone()
-            return _decode(row[0]) if row else None
+            return read_listing(row[0]) if row else None
 
         return await self._database.read(work)

@@ -93,6 +93,12 @@ class Workspaces(Shelf):
         sql = "DELETE FROM workspaces WHERE sandbox = ?"
         await self._database.write(lambda tables: tables.execute(sql, [sandbox]))
 
+    async def workspace_bytes(self) -> int:
+        """What the compiles of all that are not in use have added to what they stand on."""
+        sql = "SELECT COALESCE(SUM(size), 0) FROM workspaces"
+        total: int = (await self._database.read(lambda tables: tables.execute(sql).fetchone()))[0]
+        return total
+
     async def workspaces(self) -> tuple[WorkspaceRecord, ...]:
         """All that are not in use, the one that was used last at the end."""
         sql = f"SELECT {_COLUMNS} FROM workspaces ORDER BY used_at, rowid"  # noqa: S608 - our own names

@@ -13,19 +13,27 @@ from daemon.metrics import CacheKind, Metrics
 _SECONDS = 60.0
 
 
-class LayerSizes(Protocol):
-    """The dependency layers on record."""
+class Sizes(Protocol):
+    """What is on record, each kind together."""
 
     async def layer_bytes(self) -> int:
-        """All of them together."""
+        """Dependency layers."""
+        ...
+
+    async def workspace_bytes(self) -> int:
+        """Workspaces that no build is using."""
+        ...
+
+    async def unit_bytes(self) -> int:
+        """Units."""
         ...
 
 
 class CacheSize:
     """Measures every minute; `blobs` is the directory that the store keeps them under."""
 
-    def __init__(self, layers: LayerSizes, blobs: Path, metrics: Metrics) -> None:
-        self._layers = layers
+    def __init__(self, sizes: Sizes, blobs: Path, metrics: Metrics) -> None:
+        self._sizes = sizes
         self._blobs = blobs
         self._metrics = metrics
 
@@ -38,10 +46,15 @@ class CacheSize:
                 structlog.get_logger().warning("cache.not_measured", error=str(error))
             await asyncio.sleep(seconds)
 
-    async def measure(self) -> None:
-        """Once."""
-        self._metrics.cache_holds(CacheKind.LAYER, await self._layers.layer_bytes())
-        self._metrics.cache_holds(CacheKind.BLOB, await asyncio.to_thread(_size, self._blobs))
+    async def measure(self) -> int:
+        """Once; returns the bytes of all together."""
+        layers, workspaces = await self._sizes.layer_bytes(), await self._sizes.workspace_bytes()
+        blobs = await asyncio.to_thread(_size, self._blobs)
+        self._metrics.cache_holds(CacheKind.LAYER, layers)
+        self._metrics.cache_holds(CacheKind.WORKSPACE, workspaces)
+        self._metrics.cache_holds(CacheKind.UNIT, await self._sizes.unit_bytes())
+        self._metrics.cache_holds(CacheKind.BLOB, blobs)
+        return layers + workspaces + blobs
 
 
 def _size(directory: Path) -> int:

@@ -142,6 +142,13 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSettings:
+    """All that is kept from build to build."""
+
+    size: Bytes = Bytes(50 * _GIB)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceSettings:
     """How many stopped containers stay, in which the next build of a lineage goes on."""
 
@@ -221,6 +228,7 @@ class Config:
     toolchains: ToolchainSettings = field(default_factory=ToolchainSettings)
     builds: BuildSettings = field(default_factory=BuildSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
     workspaces: WorkspaceSettings = field(default_factory=WorkspaceSettings)
     units: UnitSettings = field(default_factory=UnitSettings)
     upload: UploadSettings = field(default_factory=UploadSettings)

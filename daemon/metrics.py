@@ -59,7 +59,19 @@ class CacheKind(StrEnum):
     """What takes the dependency cache's bytes."""
 
     LAYER = "layer"
+    WORKSPACE = "workspace"
+    UNIT = "unit"
+    """Of the blobs those that are compiled dependencies."""
     BLOB = "blob"
+
+
+class Eviction(StrEnum):
+    """Why something went."""
+
+    CEILING = "ceiling"
+    """The cache was larger than it may be."""
+    ASKED = "prune"
+    """Somebody asked for it."""
 
 
 class Metrics:
@@ -79,6 +91,7 @@ class Metrics:
         self._held = Gauge(
             "bloomery_dependency_cache_bytes", "Bytes that the dependency cache holds.", ["kind"], registry=registry
         )
+        self._evicted = self._counter("evictions", "Entries of the cache that were removed.", ["reason"])
         self._saved = self._counter("seconds_saved", "Recorded cost of what builds reused.", ["reuse"])
         self._uploaded = self._counter("upload_bytes", "Bytes of sources that came in.", ["door"])
         self._engine = self._counter("engine_errors", "Calls that the container engine failed.", ["operation"])
@@ -91,6 +104,8 @@ class Metrics:
             self._builds.labels(state)
         for kind in CacheKind:
             self._held.labels(kind)
+        for eviction in Eviction:
+            self._evicted.labels(eviction)
         for door in Door:
             self._uploaded.labels(door)
         for rung in Rung:
@@ -134,6 +149,10 @@ class Metrics:
     def cache_holds(self, kind: CacheKind, size: int) -> None:
         """Bytes that the dependency cache holds now."""
         self._held.labels(kind).set(size)
+
+    def evicted(self, reason: Eviction, entries: int) -> None:
+        """So many entries of the cache were removed."""
+        self._evicted.labels(reason).inc(entries)
 
     def uploaded(self, door: Door, size: int) -> None:
         """Bytes of sources came in."""

@@ -14,11 +14,12 @@ import msgspec
 
 from cache.costs import Cost, CostKind
 from cache.digest import Digest, DigestMismatch
+from cache.gc import EntryKind, EntryName
 from cache.index import ResultRecord
 from cache.reuse import ReuseReport, Rung
 from cache.units import UnitRecord
 from daemon.builds import Build, BuiltImage, Outcome, StageName
-from daemon.ecosystems.ecosystem import Plan
+from daemon.ecosystems.ecosystem import Plan, Project
 from daemon.errors import EngineRefused, ImageGone
 from daemon.events import Progress
 from daemon.pipeline.attempt import Attempt, Attempts
@@ -27,7 +28,7 @@ from daemon.pipeline.finish import FinishStage, stays
 from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.ground import Compilation, Grounds, Planned
 from daemon.pipeline.observed import Observed
-from daemon.pipeline.plan import PlanStage
+from daemon.pipeline.plan import PlanStage, Reusable
 from daemon.pipeline.results import read_outcome, remove_damaged
 from daemon.pipeline.twice import compiled_twice
 
@@ -52,6 +53,18 @@ class Results(Protocol):
         ...
 
 
+class Uses(Protocol):
+    """Who knows what builds use."""
+
+    def note(self, build: str, *names: EntryName) -> None:
+        """A build uses these, until it ends."""
+        ...
+
+    def ended(self, build: str) -> None:
+        """A build uses nothing any more."""
+        ...
+
+
 class Pipeline:
     """Runs builds; many at a time, each in sandboxes of its own."""
 
@@ -66,6 +79,7 @@ class Pipeline:
         results: Results,
         observed: Observed,
         attempts: Attempts,
+        uses: Uses,
     ) -> None:
         self._plan = plan
         self._fetch = fetch
@@ -75,6 +89,7 @@ class Pipeline:
         self._results = results
         self._observed = observed
         self._attempts = attempts
+        self._uses = uses
 
     async def run(self, build: Build, progress: Progress) -> Outcome:
         """Build; raises a `Failure` whose kind says whose turn it is.
@@ -88,6 +103,7 @@ class Pipeline:
         except FileNotFoundError as gone:
             raise await self._plan.drop_damaged(None, build.request) from gone
         finally:
+            self._uses.ended(build.id)
             await self._grounds.after_build(build.id)
 
     async def _run(self, build: Build, progress: Progress) -> Outcome:
@@ -107,16 +123,20 @@ class Pipeline:
         return outcome
 
     async def _planned(self, attempt: Attempt) -> Planned:
-        request, progress = attempt.request, attempt.progress
+        request, progress, build = attempt.request, attempt.progress, attempt.build.id
+        self._uses.note(build, EntryName(EntryKind.TREE, (request.tree,)))
         async with progress.stage(StageName.PLAN):
             source = await self._plan.source(request)
             project = await self._plan.plan(source)
-        if project.fetching.lock_key() is not None:
+        lock_key = project.fetching.lock_key()
+        if lock_key is not None:
+            self._uses.note(build, EntryName(EntryKind.FETCHED, ("lock", str(lock_key))))
             lock = await self._fetch.lock(project, attempt)
             async with progress.stage(StageName.PLAN):
                 source = replace(source, lock=lock)
                 project = await self._plan.plan(source)
         reusable = await self._plan.reusable(project.plan, request)
+        self._uses.note(build, *_used(project, reusable, request.scope))
         return Planned(source=source, project=project, reusable=reusable)
 
     async def _again(self, planned: Planned, attempt: Attempt, started: float) -> Outcome | None:
@@ -224,3 +244,14 @@ def _costs(compilation: Compilation, plan: Plan, seconds: float) -> Iterator[Cos
     if compilation.seconds_below:
         over = seconds - compilation.seconds_below - sum(compilation.result.spent.values())
         yield Cost(CostKind.REST, Rung.LAYER, max(0.0, over))
+
+
+def _used(project: Project, reusable: Reusable, scope: str) -> Iterator[EntryName]:
+    plan, layer = project.plan, reusable.layer
+    yield EntryName(EntryKind.RESULT, (scope, str(plan.result.digest)))
+    yield EntryName(EntryKind.FETCHED, ("listing", str(project.fetching.key())))
+    if layer is not None:
+        yield EntryName(EntryKind.LAYER, (scope, str(layer.key.digest), layer.private, layer.image_id))
+    if plan.units is not None:
+        for unit in reusable.units:
+            yield EntryName(EntryKind.UNIT, (scope, str(plan.units.key), str(unit.digest)))

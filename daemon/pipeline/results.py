@@ -18,7 +18,7 @@ def is_kept(result: ResultRecord, blobs: BlobStore) -> bool:
     """Whether every blob of every image is there. Blocks."""
     try:
         images = read_outcome(result.outcome).images
-        return not blobs.missing(digest for image in images for digest in _blobs(image, blobs))
+        return not blobs.missing(digest for image in images for digest in blobs_of(image, blobs))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -28,7 +28,7 @@ def remove_damaged(outcome: Outcome, blobs: BlobStore) -> None:
     for image in outcome.images:
         # A manifest that was damaged is gone before it is read for what it names.
         with suppress(OSError, ValueError, KeyError, TypeError):
-            for digest in _blobs(image, blobs):
+            for digest in blobs_of(image, blobs):
                 _verify(digest, blobs)
 
 
@@ -38,7 +38,7 @@ def _verify(digest: Digest, blobs: BlobStore) -> None:
             pass
 
 
-def _blobs(image: BuiltImage, blobs: BlobStore) -> Iterator[Digest]:
+def blobs_of(image: BuiltImage, blobs: BlobStore) -> Iterator[Digest]:
     """The image's manifest, what it names, and the list of contents."""
     yield Digest.parse(image.digest)
     manifest = json.loads(blobs.path(Digest.parse(image.digest)).read_bytes())

@@ -8,11 +8,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from prometheus_client import CollectorRegistry
+
 from cache.digest import Digest
 from cache.store import Store
 from cache.workspaces import WorkspaceRecord
 from daemon.behind import Behind
 from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome
+from daemon.cache_size import CacheSize
 from daemon.ecosystems.ecosystem import Reads
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
@@ -21,6 +24,8 @@ from daemon.image import layout
 from daemon.image.architecture import AMD64
 from daemon.image.elf import ElfReader
 from daemon.image.library_source import LibrarySource
+from daemon.maintenance import Maintenance
+from daemon.metrics import Metrics
 from daemon.ownership import SharedSources
 from daemon.pipeline.assemble import Assembler
 from daemon.pipeline.attempt import Attempts
@@ -47,6 +52,7 @@ from daemon.toolchains.toolchain import Toolchain
 from daemon.units.background import Harvests
 from daemon.units.bound import UnitBound
 from daemon.units.harvest import Harvester
+from daemon.uses import Uses
 from tests.fakes.access_times import KnownAccessTimes
 from tests.fakes.cargo import FakeCargo
 from tests.fakes.engine import FakeEngine
@@ -128,6 +134,13 @@ class Workshop:
         self.bounds = WorkspaceBounds()
         self.unit_bytes = 1 << 30
         self.reads = Reads.UNKNOWN
+        self.ceiling = 1 << 40
+        self.later = 0.0
+        """Seconds by which maintenance's clock is ahead."""
+        self.queued: list[Build] = []
+        self.uses = Uses()
+        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry)
         self._reader = ElfReader()
         self._sequences = itertools.count(1)
         self.compose()
@@ -226,6 +239,19 @@ class Workshop:
             results=records,
             observed=observed,
             attempts=attempts,
+            uses=self.uses,
+        )
+        self.maintenance = Maintenance(
+            records=store,
+            blobs=blobs,
+            sandboxes=engine.sandboxes,
+            images=engine.images,
+            builds=self,
+            uses=self.uses,
+            size=CacheSize(store, self.scratch.parent / "state/blobs", self.metrics),
+            metrics=self.metrics,
+            ceiling=self.ceiling,
+            clock=lambda: time.time() + self.later,
         )
         self.explainer = Explainer(
             trees=SharedSources(self.store), plan=self.plan, fetch=fetch, forecaster=Forecaster(records)
@@ -270,6 +296,10 @@ class Workshop:
 
     async def explain(self, files: Files = SIMPLE, **request: Any) -> Explanation:
         return await self.explainer.explain(await self.request(files, **request))
+
+    async def waiting(self) -> tuple[Build, ...]:
+        """The queue."""
+        return tuple(self.queued)
 
     async def harvest(self) -> None:
         """Bring in what builds that have ended left to be harvested, as a daemon does behind its answers."""

@@ -18,6 +18,12 @@ class Layers:
             raise NoSpace("a disk is full")
         return 700
 
+    async def workspace_bytes(self) -> int:
+        return 80
+
+    async def unit_bytes(self) -> int:
+        return 9
+
 
 async def test_sizes_are_measured_again_after_one_that_failed(tmp_path: Path):
     registry = CollectorRegistry()
@@ -32,5 +38,5 @@ async def test_sizes_are_measured_again_after_one_that_failed(tmp_path: Path):
     async with asyncio.timeout(10):
         while held("blob") != 8:  # noqa: ASYNC110 - nobody announces it
             await asyncio.sleep(0.01)
-    assert held("layer") == 700
+    assert (held("layer"), held("workspace"), held("unit")) == (700, 80, 9)
     measuring.cancel()
