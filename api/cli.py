@@ -23,6 +23,7 @@ VERBS = {
     "cancel": "end a build; its record stays",
     "image": "a build's image: save it, list what it holds, get its debug symbols",
     "lockfile": "the Cargo.lock that a build made; commit it to keep it",
+    "cache": "what is kept from build to build; prune it",
     "toolchain": "make, list and check toolchain images (where the daemon runs)",
     "serve": "run the daemon",
 }

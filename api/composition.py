@@ -20,6 +20,7 @@ from api.http.endpoint import Endpoint
 from api.http.guard import Guard
 from api.http.handlers.artifacts import ArtifactHandlers
 from api.http.handlers.builds import BuildHandlers
+from api.http.handlers.cache import CacheHandlers
 from api.http.handlers.events import EventHandlers
 from api.http.handlers.explain import ExplainHandlers
 from api.http.handlers.system import SystemHandlers
@@ -227,6 +228,7 @@ def compose(means: Means) -> Daemon:
         *ExplainHandlers(
             Explainer(trees=sources, plan=plan, fetch=fetch, forecaster=Forecaster(store)), _SOURCE_FAILURES, limits
         ).endpoints(),
+        *CacheHandlers(maintenance, limits).endpoints(),
         *SystemHandlers(readiness, toolchains, registry, lambda: describe(endpoints, own_version())).endpoints(),
     )
     return Daemon(

@@ -126,6 +126,14 @@ class Client:
         """End a build; its record stays."""
         return self._json("DELETE", _path(build))
 
+    def cache(self) -> Json:
+        """What is kept from build to build, by kind."""
+        return self._json("GET", "/v1/cache")
+
+    def prune(self, keep: int, *, dry_run: bool) -> Json:
+        """Remove what is least worth its bytes until `keep` bytes are left; what went, or would go, by kind."""
+        return self._json("POST", "/v1/cache/prune", {"keep": keep, "dry_run": dry_run})
+
     def contents(self, build: str, binary: str | None = None) -> Json:
         """Every file of a build's image and why it is there."""
         return self._json("GET", _path(build, "contents", binary))

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cache.digest import Digest
+from cache.gc import EntryKind as CacheEntryKind
 from cache.tree import EntryKind, TreeEntry
 from daemon.builds import (
     DEFAULT_LINEAGE,
@@ -309,6 +310,37 @@ class ToolchainsAnswer(Struct, frozen=True, kw_only=True):
     """The toolchains that are offered, by name."""
 
     toolchains: tuple[ToolchainAnswer, ...]
+
+
+class CacheKindAnswer(Struct, frozen=True, kw_only=True):
+    """Records of one kind and their bytes; what several records share counts once."""
+
+    kind: CacheEntryKind
+    records: int
+    size: Annotated[int, Meta(description="Bytes")]
+
+
+class CacheAnswer(Struct, frozen=True, kw_only=True):
+    """What is kept from build to build."""
+
+    ceiling: Annotated[int, Meta(description="The bytes that all of it may have, whosever it is")]
+    size: Annotated[int, Meta(description="Bytes; less than the kinds' together where kinds share files")]
+    kinds: tuple[CacheKindAnswer, ...]
+
+
+class PruneBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How far to prune."""
+
+    keep: Annotated[int, Meta(ge=0, description="Bytes that may stay; 0: nothing")]
+    dry_run: Annotated[bool, Meta(description="Only tell what would go")] = False
+
+
+class PruneAnswer(Struct, frozen=True, kw_only=True):
+    """What went, or would go."""
+
+    dry_run: bool
+    size: Annotated[int, Meta(description="Bytes")]
+    kinds: tuple[CacheKindAnswer, ...]
 
 
 class CheckAnswer(Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from api.http.endpoint import Endpoint
 from api.http.guard import Guard
 from api.http.handlers.artifacts import ArtifactHandlers
 from api.http.handlers.builds import BuildHandlers
+from api.http.handlers.cache import CacheHandlers
 from api.http.handlers.events import EventHandlers
 from api.http.handlers.explain import ExplainHandlers
 from api.http.handlers.system import SystemHandlers
@@ -29,6 +30,7 @@ from cache.archive_limits import ArchiveLimits
 from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.errors import Failure
+from cache.gc import EntryKind
 from cache.reuse import Refusal, ReuseReport, Rung, WhyNot
 from cache.tree import SourceTree
 from daemon.build_records import Accepted, BuildList
@@ -42,6 +44,7 @@ from daemon.builds import (
 )
 from daemon.errors import IdempotencyMismatch, NotReady, UnknownBuild
 from daemon.events import Event, EventKind
+from daemon.maintenance import Contents, Tally, Trial
 from daemon.ownership import OwnSources, SharedSources
 from daemon.pipeline.explain import Explanation
 from daemon.toolchains.toolchain import Toolchain, ToolchainFacts
@@ -222,6 +225,23 @@ class FakeArtifacts:
         return path
 
 
+class FakeCache:
+    """Holds one layer."""
+
+    ceiling = 1000
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+
+    async def contents(self, scope: str | None = None) -> Contents:
+        self.asked.append((scope,))
+        return Contents(size=300, kinds=(Tally(kind=EntryKind.LAYER, records=1, size=300),))
+
+    async def prune(self, keep: int, trial: Trial, scope: str | None = None) -> Contents:
+        self.asked.append((keep, trial, scope))
+        return Contents(size=200, kinds=(Tally(kind=EntryKind.UNIT, records=2, size=200),))
+
+
 class FakeExplainer:
     async def explain(self, request: BuildRequest) -> Explanation:
         return Explanation(
@@ -265,6 +285,7 @@ class Daemon:
     trees: FakeTrees = field(default_factory=FakeTrees)
     events: FakeEvents = field(default_factory=FakeEvents)
     toolchains: FakeToolchains = field(default_factory=FakeToolchains)
+    cache: FakeCache = field(default_factory=FakeCache)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     heartbeat: float = 15.0
@@ -301,6 +322,7 @@ class Daemon:
             *ArtifactHandlers(self.builds, self.artifacts).endpoints(),
             *TreeHandlers(intake, sources, self.limits).endpoints(),
             *ExplainHandlers(FakeExplainer(), (), self.limits).endpoints(),
+            *CacheHandlers(self.cache, self.limits).endpoints(),
             *SystemHandlers(
                 self.readiness, self.toolchains, self.registry, lambda: describe(self.endpoints, "0.1.0")
             ).endpoints(),

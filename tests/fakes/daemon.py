@@ -140,6 +140,10 @@ class FakeDaemon:
         self.refuse_blobs: Refusal | None = None
         """Answer uploads with this before their bodies were read."""
         self.explanation: Json = {}
+        self.kept: list[Json] = [
+            {"kind": "layer", "records": 1, "size": 3_000},
+            {"kind": "unit", "records": 12, "size": 1_000},
+        ]
         self.prompt = False
         """Builds that are waited for have ended when they are answered."""
         self.forgets = False
@@ -292,6 +296,12 @@ class _Handler(BaseHTTPRequestHandler):
                     raise Refusal("blob_mismatch", "the content is another")
                 daemon.blobs[digest] = body
                 self._json({"digest": digest}, 201)
+            case "GET", ["cache"]:
+                self._json({"ceiling": 50_000, "size": 4_000, "kinds": daemon.kept})
+            case "POST", ["cache", "prune"]:
+                asked = json.loads(body)
+                daemon.asked.append(asked)
+                self._json({"dry_run": asked["dry_run"], "size": 4_000, "kinds": daemon.kept})
             case "POST", ["explain"]:
                 self._whole(json.loads(body))
                 self._json(daemon.explanation)

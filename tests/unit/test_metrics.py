@@ -11,7 +11,7 @@ from cache.differences import SettingChanged
 from cache.errors import Blame
 from cache.reuse import Refusal, ReuseReport, Rung, WhyNot
 from daemon.builds import Build, BuildFailure, BuildRequest, BuildState, BuiltImage, Outcome, StageName
-from daemon.metrics import PROJECTS, CacheKind, Door, Metrics, ProjectLabel
+from daemon.metrics import PROJECTS, CacheKind, Door, Eviction, Metrics, ProjectLabel
 
 
 @pytest.fixture
@@ -59,6 +59,7 @@ def everything(metrics: Metrics) -> None:
     metrics.build_ended(build(BuildState.FAILED))
     metrics.stage_ended(StageName.COOK, 12.0)
     metrics.cache_holds(CacheKind.LAYER, 5)
+    metrics.evicted(Eviction.CEILING, 3)
     metrics.uploaded(Door.TAR, 100)
     metrics.engine_failed("commit")
     metrics.retried("engine_unavailable")
@@ -97,6 +98,7 @@ def test_all_that_the_design_names_is_there(registry: CollectorRegistry):
         "bloomery_builds",
         "bloomery_dependency_cache_requests",
         "bloomery_dependency_cache_bytes",
+        "bloomery_evictions",
         "bloomery_rungs_refused",
         "bloomery_seconds_saved",
         "bloomery_upload_bytes",
