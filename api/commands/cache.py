@@ -15,7 +15,7 @@ examples:
   bloomery cache ls
   bloomery cache prune --keep 10GB --dry-run
 """
-_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", re.ASCII)
 
 
@@ -34,9 +34,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _bytes(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
-    if found is None or (found[2] or "B") not in _UNITS:
+    unit = _UNITS.get(found[2].lower() or "b") if found else None
+    if found is None or unit is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size such as 500MB or 10GiB")
-    return int(float(found[1]) * _UNITS[found[2] or "B"])
+    return int(float(found[1]) * unit)
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
