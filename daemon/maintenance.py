@@ -148,6 +148,8 @@ class Maintenance:
         self._metrics = metrics
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
+        self._left: set[EntryName] = set()
+        """Off the record, and still in the engine."""
         self._in_vain = 0
         """The size at which nothing could go that would help."""
         self._log = structlog.get_logger()
@@ -171,6 +173,8 @@ class Maintenance:
     async def hold(self) -> Contents:
         """Once: remove what is beyond the ceiling; returns what went."""
         async with self._one_at_a_time:
+            for name in sorted(self._left):
+                await self._remove_from_engine(name)
             size = await self._size.measure()
             if size <= max(self.ceiling, self._in_vain):
                 return contents(())
@@ -238,7 +242,8 @@ class Maintenance:
             self._blobs.remove(blob)
 
     async def _remove_from_engine(self, name: EntryName) -> None:
-        """What the engine refuses to remove is in use; the next start removes what no record names."""
+        """What it does not remove now (a container stands on it) it is asked for again, and at the next start."""
+        self._left.add(name)
         try:
             if name.kind is EntryKind.WORKSPACE:
                 await self._sandboxes.remove(name.name[1])
@@ -247,6 +252,7 @@ class Maintenance:
                 image = await self._images.inspect(image_id)
                 if image and is_layer(image, Digest.parse(key)):
                     await self._images.remove(image_id)
+            self._left.discard(name)
         except Failure as failure:
             self._log.warning("cache.kept", entry=name.name, kind=failure.kind, detail=failure.detail)
 

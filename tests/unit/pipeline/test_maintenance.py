@@ -27,6 +27,11 @@ def blobs_on_disk(shop: Workshop) -> set[str]:
     return {path.name for path in (shop.scratch.parent / "state/blobs/sha256").rglob("*") if path.is_file()}
 
 
+def layer_images(shop: Workshop) -> set[str]:
+    """In the engine, on record or not."""
+    return {image.id for image in shop.engine.stored.values() if "bloomery.layer" in image.labels}
+
+
 async def filled(shop: Workshop, files: Files = SIMPLE, **request: object) -> None:
     """A build, its harvest, and an hour in which nothing happens."""
     await shop.build(files, **request)
@@ -183,6 +188,9 @@ async def test_an_engine_that_does_not_answer_leaves_the_record_right(shop: Work
 
     assert records(await shop.maintenance.contents()) == {}
     shop.engine.down = False
+    assert len(layer_images(shop)) == 1
+    await shop.maintenance.hold()
+    assert layer_images(shop) == set(), "asked for again"
     assert (await shop.build()).reuse.rung is Rung.NONE
 
 
