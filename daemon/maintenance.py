@@ -23,6 +23,7 @@ from cache.units import RemovedUnits
 from daemon.builds import Build
 from daemon.engine.engine import Images
 from daemon.engine.settled import to_the_end
+from daemon.errors import EngineRefused
 from daemon.inventory import entries
 from daemon.metrics import Eviction, Metrics
 from daemon.pipeline.cook import is_layer
@@ -252,6 +253,8 @@ class Maintenance:
                 image = await self._images.inspect(image_id)
                 if image and is_layer(image, Digest.parse(key)):
                     await self._images.remove(image_id)
+                    if await self._images.inspect(image_id):
+                        raise EngineRefused(f"The engine said that it removed the image {image_id}, and still has it.")
             self._left.discard(name)
         except Failure as failure:
             self._log.warning("cache.kept", entry=name.name, kind=failure.kind, detail=failure.detail)

@@ -47,7 +47,9 @@ async def test_after_a_prune_of_everything_a_build_is_right_and_slower(own: Work
     assert (await maintenance.contents()).size == 0
     label = f"label=bloomery.instance={own.store.instance}"
     assert docker("ps", "--all", "--quiet", "--filter", label) == ""
-    assert docker("images", "--quiet", "--filter", label) == ""
+    # A busy engine may take longer than it is waited for; then it is asked again.
+    left = {name.name[3] for name in maintenance._left}
+    assert set(docker("images", "--quiet", "--no-trunc", "--filter", label).split()) <= left
     again = await own.build(edited)
     assert (again.rung, again.digest) == (Rung.NONE, warm.digest)
     assert again.compiled == {"itoa 1.0.18", f"{NAME} 0.1.0"}
