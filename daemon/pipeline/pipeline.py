@@ -247,8 +247,10 @@ def _costs(compilation: Compilation, plan: Plan, seconds: float) -> Iterator[Cos
 
 
 def _used(project: Project, reusable: Reusable, scope: str) -> Iterator[EntryName]:
-    plan, layer = project.plan, reusable.layer
+    plan, layer, image = project.plan, reusable.layer, reusable.image
     yield EntryName(EntryKind.RESULT, (scope, str(plan.result.digest)))
+    if image is not None:
+        yield EntryName(EntryKind.RESULT, (scope, str(image.key.digest)))
     yield EntryName(EntryKind.FETCHED, ("listing", str(project.fetching.key())))
     if layer is not None:
         yield EntryName(EntryKind.LAYER, (scope, str(layer.key.digest), layer.private, layer.image_id))
