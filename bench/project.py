@@ -27,7 +27,7 @@ class Package:
     """None or one."""
     binaries: Mapping[str, PurePosixPath]
     scripts: tuple[PurePosixPath, ...]
-    """Its build script, if it has one."""
+    """Its build script, if the manifest names one; cargo finds the usual one by itself, and does without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +112,14 @@ def _package(root: Path, folder: Path) -> Package:
     for each in manifest.get("bin", ()):
         path = place / each.get("path", "src/main.rs")
         binaries = {known: where for known, where in binaries.items() if where != path} | {each["name"]: path}
-    script = manifest["package"].get("build", "build.rs")
+    script = manifest["package"].get("build")
     return Package(
         name=name,
         place=place,
         manifest=manifest,
         libraries=(place / library,) if (folder / library).is_file() else (),
         binaries=binaries,
-        scripts=(place / script,) if script and (folder / script).is_file() else (),
+        scripts=(place / script,) if isinstance(script, str) else (),
     )
 
 

@@ -41,6 +41,7 @@ def chapter(project: Project, base: Base) -> str:
     built = [
         pattern for crate in crates for pattern in (f"target/release/deps/{crate}*", f"target/release/deps/lib{crate}*")
     ]
+    built += [f"target/release/build/{package.name}-*" for package in project.packages if package.scripts]
     stubs = " && ".join(written)
     removed = " ".join([*(str(path) for path in project.stubs), *built])
     return "\n".join(

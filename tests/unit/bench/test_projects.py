@@ -35,9 +35,18 @@ def test_a_workspace_has_its_binary_and_the_member_that_is_farthest_from_it(work
     assert {str(path) for path in project.stubs} == {
         "app/src/main.rs",
         "libs/far/src/lib.rs",
-        "libs/middle/build.rs",
         "libs/middle/src/lib.rs",
     }
+
+
+def test_a_build_script_has_a_stub_only_if_the_manifest_names_it(crate: Path):
+    (crate / "build.rs").write_text("fn main() {\n}\n")
+    unnamed = read_project(crate).stubs
+    manifest = crate / "Cargo.toml"
+    manifest.write_text(manifest.read_text().replace("[dependencies]", 'build = "build.rs"\n[dependencies]'))
+
+    assert PurePosixPath("build.rs") not in unnamed
+    assert PurePosixPath("build.rs") in read_project(crate).stubs
 
 
 def test_a_crate_alone_has_no_member_deep_down(crate: Path):
