@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from cache.digest import Digest
 from cache.gc import EntryKind, EntryName, surplus
 from cache.reuse import Rung
-from daemon.builds import Build, BuildState
+from daemon.builds import Build, BuildRequest, BuildState
 from daemon.maintenance import Contents, Trial
 from tests.fakes.engine import Exit, Step
 from tests.fakes.rust_projects import BYTES_CRATE, SIMPLE, Files
@@ -207,17 +208,17 @@ async def test_what_is_used_is_remembered_for_the_next_daemon(yard: Workshop):
 
 async def test_a_blob_that_came_on_record_meanwhile_stays(yard: Workshop, monkeypatch: pytest.MonkeyPatch):
     await filled(yard)
-    take_off = yard.store.take_off
+    take_off, sent = yard.store.take_off, list[BuildRequest]()
 
-    async def races(names: object) -> object:
+    async def races(names: Collection[EntryName]) -> frozenset[EntryName]:
         gone = await take_off(names)
-        await yard.request(SIMPLE)
+        sent.append(await yard.request(SIMPLE))
         return gone
 
     monkeypatch.setattr(yard.store, "take_off", races)
     await yard.maintenance.prune(0, Trial.REAL)
 
-    assert (await yard.build()).images
+    assert (await yard.run(sent[0])).images
 
 
 async def test_fetched_archives_go_with_their_record(shop: Workshop):
