@@ -57,6 +57,12 @@ def test_a_record_that_is_not_of_this_image_and_this_probe_says_nothing(written:
     assert record.read(written, IMAGE) is None
 
 
+def test_a_record_from_before_there_were_trials_is_believed_and_was_not_tried():
+    before = RECORD.replace(b',"canary":0', b"")
+    assert before != RECORD
+    assert record.read(before, IMAGE) == FACTS
+
+
 async def test_what_a_command_found_is_taken_over_once_and_for_all(rig: Rig):
     await rig.kept.record_toolchain_facts(IMAGE, RECORD)
     assert await rig.facts.toolchain_facts(IMAGE) == RECORD
