@@ -67,6 +67,7 @@ from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
 from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layers
+from daemon.pipeline.moves import Moves
 from daemon.pipeline.observed import Observed
 from daemon.pipeline.over_units import OverUnits
 from daemon.pipeline.pipeline import Pipeline
@@ -327,6 +328,7 @@ def _pipeline(
             compile=compiling,
             over_units=OverUnits(fetch=fetch, compile=compiling, given=given),
             later=LaterLayers(plan=plan, layers=layers, attempts=attempts, behind=behind),
+            moves=Moves(fetch=fetch, compile=compiling, given=given),
             workspaces=workspaces,
             forks=Forks(workspaces=workspaces, known=store, engine=engine.sandboxes, images=engine.images),
             trees=store,

@@ -186,6 +186,11 @@ def _units(tables: Tables) -> None:
     tables.table("unit_givers").create_index(["scope", "giver"])
 
 
+def _holdings(tables: Tables) -> None:
+    tables.execute("ALTER TABLE workspaces ADD COLUMN comparable TEXT NOT NULL DEFAULT ''")
+    tables.execute("ALTER TABLE workspaces ADD COLUMN holdings BLOB NOT NULL DEFAULT x'7b7d'")
+
+
 def _kept_packages(tables: Tables) -> None:
     # What a fetch brought, package by package: another lock that names the same need not fetch them.
     tables.execute(
@@ -249,6 +254,7 @@ STEPS: Steps = (
     ("0003_builds_by_scope", _builds_by_scope),
     ("0004_workspaces", _workspaces),
     ("0005_units", _units),
+    ("0006_holdings", _holdings),
     ("0008_kept_packages", _kept_packages),
     ("0009_uses", _uses),
     ("0010_differences", _differences),

@@ -41,6 +41,10 @@ class WorkspaceRecord:
     """Bytes that its compiles have added to what they stood on."""
     created_at: float
     used_at: float
+    comparable: str = ""
+    """Where another exact key has the same, its compile may go on here, too; empty: none may."""
+    holdings: bytes = b"{}"
+    """JSON, the pipeline's own: what there is of packages from outside."""
 
 
 _COLUMNS = ", ".join(WorkspaceRecord.__slots__)

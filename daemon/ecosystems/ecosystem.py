@@ -24,7 +24,7 @@ from daemon.events import Progress
 from daemon.tarball import Member
 from daemon.toolchains.toolchain import Toolchain
 from daemon.units.cook import LiveUnit
-from daemon.units.layout import UnitLayout
+from daemon.units.layout import UnitId, UnitLayout
 
 SOURCE_TIME = 978307200
 """2001-01-01: the one mtime of every source file and directory (law 1), and SOURCE_DATE_EPOCH."""
@@ -88,6 +88,8 @@ class UnitsOf:
     """The constant mtime of artefacts."""
     direct: tuple[UnitOrigin, ...] | None = None
     """The packages from outside that the project names itself, as far as manifests tell; None: nobody knows."""
+    own: frozenset[str] = frozenset()
+    """The names of the packages of the tree."""
     profile: str = ""
     """The last part of the directories in which units of the build's profile lie."""
 
@@ -116,6 +118,8 @@ class Plan:
     dependencies: int
     members: tuple[str, ...] = ()
     """`name version` of each package of the tree that the build compiles where nothing of it is reused."""
+    comparable: Digest | None = None
+    """Workspaces with the same have units that are comparable; None: one fits its exact key alone."""
     private: str = ""
     """The project's name where its layer may not be shared with others (law 6)."""
     units: UnitsOf | None = None
@@ -221,6 +225,17 @@ class Fetching(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A workspace goes from one lock to another: what was fetched for each, and which units from outside stay."""
+
+    there: Fetched
+    wanted: Fetched
+    stay: frozenset[UnitId]
+    put: bool
+    """Whether stored units are put in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recompile:
     """A compile in a workspace: only what changed is put, and only what is dirty is compiled."""
 
@@ -229,6 +244,8 @@ class Recompile:
     step: Step
     dirty: frozenset[str]
     """Packages that cargo must not find fresh."""
+    given: bool = False
+    """Whether it is given stored units."""
     opened: frozenset[str] | None = None
     """The files of the tree that the compiles before may have read; None: nobody knows which."""
 
@@ -270,8 +287,11 @@ class Compiling(Protocol):
         """The sources over the layer; over the toolchain image itself with all that was fetched."""
         ...
 
-    def again(self, before: SourceTree, ledger: bytes) -> Recompile | None:
-        """The sources over those of the lineage's last compile; None where its ledger is not to be trusted."""
+    def again(self, before: SourceTree, ledger: bytes, move: Move | None = None) -> Recompile | None:
+        """The sources over those of the lineage's last compile; None where its ledger is not to be trusted.
+
+        With `move` for another lock: what is new of what was fetched, and without the units that go.
+        """
         ...
 
     def forked(self, before: SourceTree, ledger: bytes) -> Fork | None:

@@ -26,6 +26,7 @@ from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.spool import copied, regular_files, spooled
 from daemon.tarball import Member
 from daemon.units.cook import LiveUnit
+from daemon.units.holdings import Told
 
 
 class AccessTimes(Protocol):
@@ -59,6 +60,7 @@ class Left:
 
     sandbox: str
     remembered: Remembered
+    told: Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ class CompileStage:
             try:
                 await attempt.sandboxes.run(sandbox, again.step, reader)
             except Failure as failure:
-                if failure.blame is Blame.SOURCE:
+                spoilt = again.given and project.compiling.may_be_given(failure)
+                if failure.blame is Blame.SOURCE and not spoilt:
                     await self._keep_unfinished(project, run, keep)
                 raise
             return await self._result(project, run, attempt, keep)
@@ -153,7 +156,7 @@ class CompileStage:
                 remembered = await asyncio.to_thread(project.compiling.remembered, archive, await run.reads, run.again)
             binaries = {name: self._binary(name, files) for name in compiled.binaries}
             if remembered is not None:
-                await keep(Left(sandbox=run.sandbox, remembered=remembered))
+                await keep(Left(sandbox=run.sandbox, remembered=remembered, told=_told(project, run.reader)))
             # The assembler asks for these facts; the reader remembers them.
             await self._reader.look([self._input(binary) for binary in binaries.values()], child)
         return CompileResult(
@@ -170,7 +173,8 @@ class CompileStage:
         async with self._taken(run.sandbox, project.compiling.leaves) as archive:
             remembered = await asyncio.to_thread(project.compiling.remembered, archive, await run.reads, run.again)
         if remembered is not None:
-            await keep(Left(sandbox=run.sandbox, remembered=remembered))
+            told = replace(_told(project, run.reader), finished=False)
+            await keep(Left(sandbox=run.sandbox, remembered=remembered, told=told))
 
     @asynccontextmanager
     async def _taken(self, sandbox: str, path: str) -> AsyncIterator[Path]:
@@ -206,3 +210,7 @@ class CompileStage:
         digest, size = files[name]
         symbols = files.get(f"{name}.debug")
         return CompiledBinary(name=name, digest=digest, size=size, symbols=symbols[0] if symbols else None)
+
+
+def _told(project: Project, reader: StepReader) -> Told:
+    return Told(live=project.cooking.live(reader))

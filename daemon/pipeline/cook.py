@@ -129,6 +129,7 @@ def _notes(
         id=f"{attempt.build.id}-{attempt.build.attempt}",
         live=tuple(replace(each, seconds=seconds(each)) for each in live),
         given=tuple(GivenUnit(unit=place, digest=unit.digest, cook=unit.cook) for place, unit in given.items()),
+        compiled=tuple(spent),
     )
 
 

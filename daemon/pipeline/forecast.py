@@ -81,6 +81,8 @@ class Forecaster:
             return ()
         if reusable.choice.rung is not Rung.WORKSPACE or workspace is None:
             return everyone
+        if reusable.forked_from is None and workspace.key.digest != project.plan.exact.digest:
+            return everyone
         before = await self._known.tree(workspace.tree)
         if before is None:
             return everyone
@@ -105,13 +107,17 @@ def _there(needed: Collection[str], exact: Key, reusable: Reusable) -> Collectio
         case Rung.NONE:
             return ()
         case Rung.UNITS:
-            libraries = (unit.origin for unit in reusable.units if unit.kind is UnitKind.LIBRARY)
-            return {f"{origin.name} {origin.version}" for origin in libraries}
+            return _stored(reusable)
         case Rung.WORKSPACE if reusable.workspace and reusable.workspace.key.digest != exact.digest:
             held = set(_lock(reusable.workspace.key))
-            return {_words(line) for line in _lock(exact) if line in held}
+            return _stored(reusable) or {_words(line) for line in _lock(exact) if line in held}
         case _:
             return needed
+
+
+def _stored(reusable: Reusable) -> set[str]:
+    libraries = (unit.origin for unit in reusable.units if unit.kind is UnitKind.LIBRARY)
+    return {f"{origin.name} {origin.version}" for origin in libraries}
 
 
 def _cooked(layer: LayerRecord | None) -> frozenset[str]:

@@ -24,6 +24,7 @@ from daemon.pipeline.cook import is_layer
 from daemon.pipeline.copying import Artefacts, UnsoundArtefacts, copied
 from daemon.pipeline.workspaces import Borrowed, Unforkable, Workspaces
 from daemon.units.cook import CookNotes
+from daemon.units.holdings import Holdings, read_holdings
 from daemon.units.layout import UnitId
 
 
@@ -46,6 +47,8 @@ class Forked:
     sandbox: str
     again: Recompile
     seconds: float
+    holdings: Holdings
+    """The parent's: its artefacts are here, and its lock is this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,9 @@ class Forks:
                 base = await self._base(project.plan, attempt.request.scope, borrowed)
                 sandbox = await self._created(base, fork, attempt, stack)
                 await self._copy(borrowed, _artefacts(project.plan, fork, base), sandbox)
-            yield Forked(sandbox=sandbox, again=fork.again, seconds=borrowed.workspace.seconds)
+            copied_of = borrowed.workspace
+            holdings = read_holdings(copied_of.holdings) or Holdings()
+            yield Forked(sandbox=sandbox, again=fork.again, seconds=copied_of.seconds, holdings=holdings)
 
     async def _fork(self, project: Project, borrowed: Borrowed) -> Fork:
         workspace = borrowed.workspace
@@ -92,7 +97,8 @@ class Forks:
         record = await self._known.layer(plan.exact.digest, scope, plan.project)
         if await self._is_layer(borrowed.image_id, plan):
             same = record is not None and record.image_id == borrowed.image_id
-            return _Base(borrowed.image_id, _units(record) if record is not None and same else frozenset())
+            holdings = read_holdings(borrowed.workspace.holdings) or Holdings()
+            return _Base(borrowed.image_id, _units(record, holdings) if record is not None and same else frozenset())
         if record is not None and await self._is_layer(record.image_id, plan):
             return _Base(record.image_id)
         raise Unforkable(WhyNot.PRUNED, "the layer that it needs is gone")
@@ -120,13 +126,15 @@ class Forks:
             raise Unforkable(WhyNot.DAMAGED, str(error)) from error
 
 
-def _units(layer: LayerRecord) -> frozenset[UnitId]:
-    """What a layer has of packages from outside, as its cook's messages named them."""
+def _units(layer: LayerRecord, holdings: Holdings) -> frozenset[UnitId]:
+    """What a layer has of packages from outside, as its cook's messages named them, and is so in the parent, too."""
     try:
         notes = msgspec.json.decode(layer.cook, type=CookNotes)
     except msgspec.DecodeError:
         return frozenset()
-    return frozenset(live.unit for live in notes.live)
+    given = {each.unit: each.digest for each in notes.given}
+    same = {each.unit for each in holdings.units if each.sound and each.digest in {None, given.get(each.unit)}}
+    return frozenset(live.unit for live in notes.live if live.unit in same)
 
 
 def _artefacts(plan: Plan, fork: Fork, base: _Base) -> Artefacts:

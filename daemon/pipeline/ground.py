@@ -22,10 +22,12 @@ from daemon.pipeline.compile import CompileResult, CompileStage, Left
 from daemon.pipeline.fork import Forks
 from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layer, Layers
+from daemon.pipeline.moves import Found, KeepHeld, Moves
 from daemon.pipeline.over_units import OverUnits
 from daemon.pipeline.plan import PlanStage, Reusable
 from daemon.pipeline.workspaces import Unforkable, Workspaces, lineage_of
 from daemon.units.cook import LiveUnit
+from daemon.units.holdings import Holdings, read_holdings, write_holdings
 
 
 class Trees(Protocol):
@@ -85,6 +87,7 @@ class Grounds:
         compile: CompileStage,  # noqa: A002 - the stage's name
         over_units: OverUnits,
         later: LaterLayers,
+        moves: Moves,
         workspaces: Workspaces,
         forks: Forks,
         trees: Trees,
@@ -94,6 +97,7 @@ class Grounds:
         self._compile = compile
         self._over_units = over_units
         self._later = later
+        self._moves = moves
         self._workspaces = workspaces
         self._forks = forks
         self._trees = trees
@@ -119,22 +123,30 @@ class Grounds:
 
     async def _in_workspace(self, planned: Planned, attempt: Attempt) -> Compilation | WhyNot:
         lineage = lineage_of(attempt.request, planned.plan.project)
+        expected = planned.reusable.workspace
+        moves = expected is not None and expected.key.digest != planned.plan.exact.digest
+        # Before the workspace is taken: a fetch that fails does not cost it.
+        fetched = await self._moves.fetched(planned.project, attempt) if moves else None
         async with self._workspaces.taken(lineage, attempt.sandboxes) as workspace:
-            if workspace is None or workspace.key.digest != planned.plan.exact.digest:
+            if workspace is None or expected is None or workspace.key.digest != expected.key.digest:
                 attempt.progress.note("The workspace of this lineage is in use or gone; compiling over the layer.")
                 return WhyNot.PRUNED
             before = await self._trees.tree(workspace.tree)
-            again = planned.project.compiling.again(before, workspace.ledger) if before else None
-            if again is None:
+            if before is None:
                 attempt.progress.note("What is known of the lineage's workspace cannot be read; it is discarded.")
                 return WhyNot.DAMAGED
 
-            async def keep(left: Left) -> None:
-                await self._keep(workspace.seconds, planned, left, attempt)
+            async def keep(left: Left, holdings: Holdings) -> None:
+                await self._keep(workspace.seconds, planned, left, attempt, holdings)
 
             started = time.monotonic()
             try:
-                result = await self._compile.again(planned.project, workspace.sandbox, again, attempt, keep)
+                if fetched is None:
+                    result = await self._as_it_is(planned, workspace, before, attempt, keep)
+                else:
+                    found = Found(workspace=workspace, before=before, units=planned.reusable.units)
+                    result = await self._moves.compile(planned.project, found, fetched, attempt, keep)
+                    self._later.owe(planned.project, attempt)
             except (UntrustworthyWorkspace, UntrustworthyLayer, SandboxGone, FetchFailed) as error:
                 attempt.progress.note(f"The lineage's workspace cannot be used ({error}); it is discarded.")
                 return WhyNot.DAMAGED
@@ -151,7 +163,7 @@ class Grounds:
             async with self._forks.forked(planned.project, parent, attempt) as fork:
 
                 async def keep(left: Left) -> None:
-                    await self._keep(fork.seconds, planned, left, attempt)
+                    await self._keep(fork.seconds, planned, left, attempt, fork.holdings)
 
                 result = await self._compile.again(planned.project, fork.sandbox, fork.again, attempt, keep)
         except Unforkable as error:
@@ -167,6 +179,20 @@ class Grounds:
             refusals=planned.reusable.against(Rung.RESULT, Rung.OBSERVED),
             forked_from=parent,
         )
+
+    async def _as_it_is(
+        self, planned: Planned, workspace: WorkspaceRecord, before: SourceTree, attempt: Attempt, keep: KeepHeld
+    ) -> CompileResult:
+        """Under the very lock that it was left with."""
+        again = planned.project.compiling.again(before, workspace.ledger)
+        if again is None:
+            raise UntrustworthyWorkspace("what is known of it cannot be read")
+        holdings = read_holdings(workspace.holdings) or Holdings()
+
+        async def keep_left(left: Left) -> None:
+            await keep(left, holdings)
+
+        return await self._compile.again(planned.project, workspace.sandbox, again, attempt, keep_left)
 
     async def _below_workspace(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Compilation:
         for refusal in reusable.choice.refusals:
@@ -185,8 +211,8 @@ class Grounds:
     async def _over_units_alone(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Compilation | None:
         """Without a cook before the answer; the layer comes behind it, for other lineages."""
 
-        async def keep(left: Left, seconds: float) -> None:
-            await self._keep(seconds, planned, left, attempt)
+        async def keep(left: Left, seconds: float, holdings: Holdings) -> None:
+            await self._keep(seconds, planned, left, attempt, holdings)
 
         done = await self._over_units.compile(planned.project, reusable.units, attempt, keep)
         if done is None:
@@ -227,11 +253,12 @@ class Grounds:
         started = time.monotonic()
 
         async def keep(left: Left) -> None:
-            await self._keep(layer.seconds + time.monotonic() - started, planned, left, attempt)
+            holdings = await self._moves.of_layer(planned.project, layer)
+            await self._keep(layer.seconds + time.monotonic() - started, planned, left, attempt, holdings)
 
         return await self._compile.compile(planned.project, layer.image_id, attempt, keep)
 
-    async def _keep(self, seconds: float, planned: Planned, left: Left, attempt: Attempt) -> None:
+    async def _keep(self, seconds: float, planned: Planned, left: Left, attempt: Attempt, holdings: Holdings) -> None:
         now = time.time()
         scope, project, lineage = lineage_of(attempt.request, planned.plan.project)
         workspace = WorkspaceRecord(
@@ -247,6 +274,8 @@ class Grounds:
             size=left.remembered.size,
             created_at=now,
             used_at=now,
+            comparable=str(planned.plan.comparable or ""),
+            holdings=write_holdings(holdings.after(left.told)),
         )
         await self._workspaces.keep(workspace, attempt.sandboxes)
 

@@ -23,7 +23,7 @@ from daemon.pipeline.fetch import FetchStage, Provisions
 from daemon.pipeline.given import saved
 from daemon.pipeline.plan import Reusable
 from daemon.units.background import Crop
-from daemon.units.cook import Cook, LiveUnit
+from daemon.units.cook import Cook, CookNotes, LiveUnit
 
 
 class LayerRecords(Protocol):
@@ -64,6 +64,8 @@ class Layer:
     """`name version` of each dependency that was compiled for it just now, and the seconds that it took."""
     live: tuple[LiveUnit, ...] = ()
     """The units of a cook just now."""
+    notes: CookNotes | None = None
+    """On its cook; None where they cannot be read."""
 
 
 class Layers:
@@ -136,6 +138,7 @@ class Layers:
             saved=saved(cooked.placed, cooked.reused),
             spent=cooked.spent,
             live=cooked.notes.live,
+            notes=cooked.notes,
         )
 
     def _harvest_later(self, project: Project, attempt: Attempt, cooked: CookedLayer) -> None:
@@ -201,4 +204,12 @@ def _held(record: LayerRecord, reusable: Reusable) -> Layer:
         seconds=record.seconds,
         refusals=reusable.against(Rung.RESULT, Rung.OBSERVED, Rung.WORKSPACE),
         saved=record.seconds,
+        notes=_read_notes(record.cook),
     )
+
+
+def _read_notes(text: bytes) -> CookNotes | None:
+    try:
+        return msgspec.json.decode(text, type=CookNotes)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

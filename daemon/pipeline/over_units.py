@@ -16,6 +16,7 @@ from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.compile import CompileResult, CompileStage, Left
 from daemon.pipeline.fetch import FetchStage, Provisions
 from daemon.pipeline.given import GivenUnits, saved
+from daemon.units.holdings import Holdings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +28,8 @@ class CompiledOverUnits:
     saved: float
 
 
-KeepFor = Callable[[Left, float], Awaitable[None]]
-"""Puts a sandbox on record, that would take so many seconds to make from nothing."""
+KeepFor = Callable[[Left, float, Holdings], Awaitable[None]]
+"""Puts a sandbox on record, that would take so many seconds to make from nothing, and what it held before."""
 
 
 class OverUnits:
@@ -79,7 +80,8 @@ class OverUnits:
         async with self._given.placing(of, attempt) as placing:
 
             async def keep_left(left: Left) -> None:
-                await keep(left, sum(unit.seconds for unit in placing.placed) + time.monotonic() - started)
+                seconds = sum(unit.seconds for unit in placing.placed) + time.monotonic() - started
+                await keep(left, seconds, Holdings(fetched=fetched).with_put(placing.placed))
 
             members = placing.members(units)
             result = await self._compile.over_units(project, fetched, members, attempt, keep_left)

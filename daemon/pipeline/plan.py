@@ -267,11 +267,16 @@ class PlanStage:
         built_before = any(image.nearest is not None or image.standing is Standing.DAMAGED for image in above)
         if standing is Standing.ABSENT and built_before:
             standing = Standing.PRUNED
-        if workspace is not None and workspace.key.digest != plan.exact.digest:
+        moves = workspace is not None and workspace.key.digest != plan.exact.digest
+        if workspace is not None and moves and workspace.comparable != str(plan.comparable or "none"):
             standing, workspace = Standing.ABSENT, None
         in_lineage = Candidate(rung=Rung.WORKSPACE, standing=standing, wanted=plan.exact, nearest=nearest)
         if standing is Standing.HELD:
-            return Reusable(choice=choose((*above, in_lineage)), workspace=workspace)
+            reusable = Reusable(choice=choose((*above, in_lineage)), workspace=workspace)
+            if moves and plan.units is not None:
+                stored, _ = await self._units(request, plan.units, None)
+                return replace(reusable, units=stored.units)
+            return reusable
         if nearest is None and standing is not Standing.BUSY:
             parent = await self._workspaces.parent_of(lineage, request.parent, plan.exact)
             if parent is not None and parent.standing is Standing.HELD:

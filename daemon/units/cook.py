@@ -39,6 +39,8 @@ class CookNotes:
     """Names the cook among all of its scope."""
     live: tuple[LiveUnit, ...] = ()
     given: tuple[GivenUnit, ...] = ()
+    compiled: tuple[str, ...] | None = None
+    """`name version` of each package of which something was compiled; None: nobody knows any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,10 +76,9 @@ CHANGES = {
     ),
     "a dependency added": Change(
         [
-            "reuse   units      4 of 5 dependencies, N saved",
+            "reuse   workspace  4 of 5 dependencies, N saved",
             "why not result     2 files changed: ~ Cargo.lock; ~ Cargo.toml",
-            *AS_LAYER,
-            "why not layer      Cargo.lock changed: + cfg-if 1.0.5",
+            "why not observed   Cargo.lock changed: + cfg-if 1.0.5",
             '                   Cargo.toml changed: + dependencies.cfg-if = "1"',
             "compile 1 dependency, 2 members       expected N, cold N",
         ],
@@ -87,20 +86,18 @@ CHANGES = {
     ),
     "a dependency updated": Change(
         [
-            "reuse   units      1 of 4 dependencies, N saved",
+            "reuse   workspace  1 of 4 dependencies, N saved",
             "why not result     Cargo.lock changed",
-            *AS_LAYER,
-            "why not layer      Cargo.lock changed: ~ unicode-ident 1.0.18 -> 1.0.27",
+            "why not observed   Cargo.lock changed: ~ unicode-ident 1.0.18 -> 1.0.27",
             "compile 3 dependencies, 2 members     expected N, cold N",
         ],
         teller(*FIRST[:3], "unicode-ident 1.0.27"),
     ),
     "a dependency removed": Change(
         [
-            "reuse   units      3 of 3 dependencies, N saved",
+            "reuse   workspace  3 of 3 dependencies, N saved",
             "why not result     2 files changed: ~ Cargo.lock; ~ Cargo.toml",
-            *AS_LAYER,
-            "why not layer      Cargo.lock changed: - itoa 1.0.18",
+            "why not observed   Cargo.lock changed: - itoa 1.0.18",
             "                   Cargo.toml changed: - dependencies.itoa",
             "compile 2 members                     expected N, cold N",
         ],
@@ -108,10 +105,9 @@ CHANGES = {
     ),
     "a feature": Change(
         [
-            "reuse   units      4 of 4 dependencies, N saved",
-            "why not result     for the same reason as layer",
-            *AS_LAYER,
-            "why not layer      features: (none) -> loud",
+            "reuse   workspace  4 of 4 dependencies, N saved",
+            "why not result     for the same reason as observed",
+            "why not observed   features: (none) -> loud",
             "compile 2 members                     expected N, cold N",
         ],
         request={"features": ("loud",)},

@@ -87,9 +87,9 @@ class Grown:
 async def grown(shop: Workshop) -> Grown:
     first, clean = await both(shop.build(A), shop.clean(C))
     await shop.idle()
-    second = await shop.build(B)
+    second = await shop.build(B, lineage="second")
     await shop.idle()
-    third = await shop.build(C)
+    third = await shop.build(C, lineage="third")
     await shop.idle()
     return Grown(first, second, third, clean)
 
@@ -173,7 +173,7 @@ async def test_a_second_project_compiles_its_own_alone_and_its_layer_comes_behin
     await shop.idle()
 
     assert (await shop.layer(second)).image_id
-    third = await shop.build(SECOND | {"src/main.rs": grove()["src/main.rs"]}, lineage="third")
+    third = await shop.build(SECOND | {"src/main.rs": grove()["src/main.rs"]}, project="bloomery-e2e-third")
     assert (third.rung, third.compiled) == (Rung.LAYER, {f"{ORCHARD} 0.1.0"})
 
 
@@ -186,7 +186,7 @@ async def test_what_nobody_expected_to_be_missing_is_compiled(shop: Workshop, ho
     wanted = manifest(NAME, '[dependencies]\nitoa = "1"\n[profile.release]\nopt-level = 0\n' + CONDITIONS[how])
     files = grove(ITOA, CFG_IF) | {"Cargo.toml": wanted}
 
-    built, clean = await both(shop.build(files, scope=scope), shop.clean(files))
+    built, clean = await both(shop.build(files, scope=scope, lineage="wanting"), shop.clean(files))
 
     assert (built.rung, built.compiled) == (Rung.UNITS, {CFG_IF, OWN})
     assert built.digest == clean.digest

@@ -256,26 +256,25 @@ SCRIPT_ADDED: Change = {
 }
 
 
-async def test_what_changes_a_dependency_leaves_the_workspace_and_the_way_back_stands_on_the_layer(mill: Mill):
+async def test_what_asks_for_another_layer_is_compiled_in_the_workspace_and_so_is_the_way_back(mill: Mill):
     added = modified(MILL, SCRIPT_ADDED)
     await mill.at(MILL)
     grown, clean = await both(mill.build(added), mill.oracle(added))
-    assert grown.rung not in {Rung.RESULT, Rung.WORKSPACE, Rung.LAYER}
-    assert grown.why_not(Rung.WORKSPACE) is WhyNot.KEY_CHANGED
+    assert (grown.rung, grown.compiled) == (Rung.WORKSPACE, members(*EVERYONE))
     assert grown.digest == clean.digest
     again = await mill.build(modified(added, CASES["the program is edited"].change))
     assert (again.rung, again.compiled) == (Rung.WORKSPACE, members("app"))
     shrunk = await mill.build(MILL)
-    assert (shrunk.rung, shrunk.digest) == (Rung.LAYER, mill.cold["app"].digest)
+    assert (shrunk.rung, shrunk.digest) == (Rung.WORKSPACE, mill.cold["app"].digest)
 
 
-async def test_features_flipped_leave_the_workspace(mill: Mill):
+async def test_features_flipped_compile_what_has_them_and_flipped_back_nothing(mill: Mill):
     await mill.at(MILL)
     loud = await mill.build(MILL, features=("loud",))
-    assert loud.rung not in {Rung.RESULT, Rung.WORKSPACE, Rung.LAYER}
+    assert (loud.rung, loud.compiled) == (Rung.WORKSPACE, members("app"))
     assert loud.prints() == SAYS[:-1] + "!"
     quiet = await mill.build(MILL)
-    assert (quiet.rung, quiet.digest) == (Rung.LAYER, mill.cold["app"].digest)
+    assert (quiet.rung, quiet.compiled, quiet.digest) == (Rung.WORKSPACE, set(), mill.cold["app"].digest)
 
 
 async def test_law_9_a_workspace_that_is_gone_is_a_slower_build(mill: Mill):

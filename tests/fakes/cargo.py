@@ -133,6 +133,16 @@ class FakeCargo:
         for path in step.read(REMOVED).decode().split("\0"):
             if path:
                 step.delete(f"/work/{path.removeprefix('./')}")
+        if "/bloomery/stay" in step.read("/bloomery/step").decode():
+            self._move(step)
+
+    def _move(self, step: Step) -> None:
+        stay = set(step.read("/bloomery/stay").decode().split())
+        for path in [path for path, member in step.files.items() if member.content is not None]:
+            if path.startswith("/target/release/") and not any(mark in path for mark in stay - {"-"}):
+                step.delete(path)
+        for crate in step.read("/bloomery/gone").decode().split():
+            step.delete(f"/cargo/registry/cache/{crate}")
 
     def _compile(self, step: Step) -> None:
         for name in self._locked(step):

@@ -41,6 +41,7 @@ from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
 from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layers
+from daemon.pipeline.moves import Moves
 from daemon.pipeline.observed import Observed
 from daemon.pipeline.over_units import OverUnits
 from daemon.pipeline.pipeline import Pipeline
@@ -231,6 +232,7 @@ class Workshop:
                 compile=compiling,
                 over_units=OverUnits(fetch=fetch, compile=compiling, given=given),
                 later=LaterLayers(plan=self.plan, layers=layers, attempts=attempts, behind=self.behind),
+                moves=Moves(fetch=fetch, compile=compiling, given=given),
                 workspaces=self.workspaces,
                 forks=Forks(workspaces=self.workspaces, known=records, engine=sandboxes, images=images),
                 trees=records,

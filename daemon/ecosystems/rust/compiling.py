@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +16,7 @@ from daemon.ecosystems.ecosystem import (
     SOURCE_TIME,
     Compiled,
     Fork,
+    Move,
     Plan,
     Reads,
     Recompile,
@@ -40,6 +42,7 @@ from daemon.ecosystems.rust.members import (
     source_members,
 )
 from daemon.ecosystems.rust.messages import Artifact, CargoReader
+from daemon.ecosystems.rust.moving import move_lines, move_members, new_files
 from daemon.ecosystems.rust.opened import opened
 from daemon.ecosystems.rust.source import RustSource
 from daemon.ecosystems.rust.steps import KNOWN, OUT, OWN, REMOVED, clear_script, compile_script, inputs_lines, naming
@@ -73,20 +76,25 @@ class RustCompiling:
         members = self._members(chain(given, sources))
         return Step(script=self._script((), archives), members=members, environment=source.environment)
 
-    def again(self, before: SourceTree, ledger: bytes) -> Recompile | None:
+    def again(self, before: SourceTree, ledger: bytes, move: Move | None = None) -> Recompile | None:
         """What has changed since, over what is there, and its packages marked for cargo."""
         source, known = self._source, read_ledger(ledger)
         if self._layout is None or known is None or source.workspace.lock is None:
             return None
         dirt = self._dirt(before, known, source.workspace.lock)
+        if move is not None and move.put:
+            # What stands on a unit that is put in was compiled against another of its name, for all that is known.
+            dirt = replace(dirt, packages=tuple(sorted({*self._directories(), *known.members})), dependents=())
         sources = source_members(source.tree, source.blobs, frozenset(entry.path for entry in dirt.put))
+        new = fetched_members(new_files(move), source.blobs) if move is not None else ()
         return Recompile(
-            clear=_clearing(dirt.remove) if dirt.remove else None,
+            clear=self._clearing(dirt, move),
             step=Step(
                 script=self._script(self._layout.marks.dirty(dirt.packages, dirt.dependents, TARGET)),
-                members=self._members(sources),
+                members=self._members(chain(new, sources)),
             ),
             dirty=dirt.compiled,
+            given=move is not None and move.put,
             opened=known.opened,
         )
 
@@ -121,6 +129,16 @@ class RustCompiling:
             environment=self._environment(),
             edges=edges(self._source.workspace.packages, lock),
         )
+
+    def _clearing(self, dirt: Dirt, move: Move | None) -> Step | None:
+        if not dirt.remove and move is None:
+            return None
+        listing = b"".join(f"./{path}\0".encode() for path in dirt.remove)
+        removed = Member(path=REMOVED, mode=0o644, mtime=SOURCE_TIME, content=listing)
+        if move is None:
+            return Step(script=clear_script(), members=(removed,))
+        stay = sorted(self._directories().keys() - set(dirt.packages))
+        return Step(script=clear_script(move_lines(stay)), members=(removed, *move_members(move)))
 
     def remembered(self, archive: Path, reads: Reads, again: Recompile | None = None) -> Remembered | None:
         """What each package read, what of the sources anybody did, and what the build did to them."""
@@ -243,11 +261,6 @@ class RustCompiling:
         source = self._source
         told = [source.environment, source.compile_environment, source.configuration.decode()]
         return str(Digest.of(msgspec.json.encode(told, order="sorted")))
-
-
-def _clearing(paths: Sequence[str]) -> Step:
-    listing = b"".join(f"./{path}\0".encode() for path in paths)
-    return Step(script=clear_script(), members=(Member(path=REMOVED, mode=0o644, mtime=SOURCE_TIME, content=listing),))
 
 
 def _read(archive: Path, wanted: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:

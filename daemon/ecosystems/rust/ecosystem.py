@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import tomli_w
 
-from cache.keys import Key
+from cache.digest import Digest
+from cache.keys import Key, KeyKind, KeyPart
 from cache.manifests.rust.selection import DEFAULT_PROFILE, Selection, select
 from cache.manifests.rust.settings import ProjectSettings, read_settings
 from cache.manifests.rust.skeleton import skeleton
@@ -85,6 +86,7 @@ class RustEcosystem:
             check=check or None,
             dependencies=len(workspace.lock.external()) if workspace.lock else 0,
             members=_members(workspace, selection),
+            comparable=_comparable(unit, rust),
             private=rust.private_to,
             units=_units(unit, rust, toolchain),
             grain=Grain.UNITS if layout_named(toolchain.facts.layout) else Grain.LAYERS,
@@ -133,6 +135,7 @@ def _units(unit: Key, rust: RustSource, toolchain: Toolchain) -> UnitsOf | None:
         layout=layout.units,
         artefact_time=facts.artefact_mtime,
         direct=tuple(map(origin, named)) if named is not None else None,
+        own=frozenset(package.name for package in rust.workspace.packages),
         profile=rust.selection.profile_directory,
     )
 
@@ -141,6 +144,22 @@ def _members(workspace: Workspace, selection: Selection) -> tuple[str, ...]:
     if workspace.lock is None:
         return ()
     return compiled_with(selection.packages, workspace.packages, workspace.lock)
+
+
+def _comparable(unit: Key, rust: RustSource) -> Digest | None:
+    """None where what comes from outside is not all proved by the lock: a vendored crate may change under its name."""
+    lock = rust.workspace.lock
+    if lock is None or rust.private_to or rust.skeleton.verbatim or rust.workspace.config.local_sources:
+        return None
+    if len(origins(lock, rust.workspace.config)) < len(lock.external()):
+        return None
+    profiles = rust.workspace.document.table("profile")
+    parts = (
+        KeyPart("profile", rust.selection.profile),
+        KeyPart("profiles", repr(profiles.values) if profiles else ""),
+        KeyPart("workspace root", rust.workspace.root),
+    )
+    return unit.extended(KeyKind.HARD, parts).digest
 
 
 def _selection(workspace: Workspace, settings: ProjectSettings, request: BuildRequest) -> Selection:

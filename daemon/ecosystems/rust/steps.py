@@ -69,18 +69,10 @@ def settle_script(artefact_time: int) -> str:
     `deps/libNAME-HASH.rlib` (cargo's layout v1), `build/NAME/HASH` (v2). That holds in every layout, also in one that
     is not known: what stays may be less than it could be, and is never more.
     """
-    prune = (
-        "awk 'NR == FNR { live[$0] = 1; next }"
-        ' { count = split($0, part, "/"); stem = part[count]; sub(/[.].*$/, "", stem);'
-        f" if (!(substr(stem, length(stem) - 15) in live)) print }}' {LIVE} -"
-    )
-    hashed = f"find {TARGET} -mindepth 1 -regextype posix-extended -regex '{_HASHED}' -prune"
-    own = " ".join(f"! -name '{name}'" for name in _CARGOS_OWN)
     return _script(
         [
             "set -eu",
-            f"{hashed} -print -o ! -type d {own} -print | {prune} | xargs -r -d '\\n' rm -rf --",
-            f"{hashed} -o -type d -print | sort -r | xargs -r -d '\\n' rmdir --ignore-fail-on-non-empty --",
+            *prune_lines(LIVE),
             f"cd {WORK}",
             "find . -mindepth 1 -maxdepth 1 -exec rm -rf -- {} +",
             f"find {TARGET} -exec touch -h -d @{artefact_time} {{}} +",
@@ -88,9 +80,24 @@ def settle_script(artefact_time: int) -> str:
     )
 
 
-def clear_script() -> str:
+def prune_lines(live: str) -> list[str]:
+    """Take out of the target directory what has none of the hashes that a file lists, one a line."""
+    prune = (
+        "awk 'NR == FNR { live[$0] = 1; next }"
+        ' { count = split($0, part, "/"); stem = part[count]; sub(/[.].*$/, "", stem);'
+        f" if (!(substr(stem, length(stem) - 15) in live)) print }}' {live} -"
+    )
+    hashed = f"find {TARGET} -mindepth 1 -regextype posix-extended -regex '{_HASHED}' -prune"
+    own = " ".join(f"! -name '{name}'" for name in _CARGOS_OWN)
+    return [
+        f"{hashed} -print -o ! -type d {own} -print | {prune} | xargs -r -d '\\n' rm -rf --",
+        f"{hashed} -o -type d -print | sort -r | xargs -r -d '\\n' rmdir --ignore-fail-on-non-empty --",
+    ]
+
+
+def clear_script(more: Sequence[str] = ()) -> str:
     """Take away what the sources have no more, or have as something else; the list is put in with it."""
-    return _script(["set -eu", f"cd {WORK}", f"xargs -r -0 rm -rf -- < {REMOVED}"])
+    return _script(["set -eu", f"cd {WORK}", f"xargs -r -0 rm -rf -- < {REMOVED}", *more])
 
 
 def compile_script(
