@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--report", action="store_true", help="measure nothing, report what there is")
     add("--publish", action="store_true", help=f"write table, picture and JSON to {PUBLISHED.relative_to(ROOT)}, too")
+    add("--prune", action="store_true", help="empty the engine's whole build cache after each Dockerfile's walk")
     add("--buildkit", default="/usr/bin/docker", metavar="PROGRAM", help="a docker program that builds with BuildKit")
     return parser
 
@@ -97,7 +98,7 @@ def _measure(found: argparse.Namespace, projects: Sequence[Project], file: Sampl
     asked = options.read(found)
     contestants = [name for name in ROSTER if not set(found.only) & set(ROSTER) or name in found.only]
     with tempfile.TemporaryDirectory(prefix="bloomery-bench-") as name:
-        rules = Rules(asked=asked, buildkit=found.buildkit, work=Path(name))
+        rules = Rules(asked=asked, buildkit=found.buildkit, prunes=found.prune, work=Path(name))
         user = ("--user", f"{os.getuid()}:{os.getgid()}")  # it writes into checkouts, which are this user's
         cargo = started(
             asked.engine,

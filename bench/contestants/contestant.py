@@ -43,6 +43,8 @@ class Rules:
     asked: Options
     buildkit: str
     """The docker program whose `docker build` has BuildKit."""
+    prunes: bool
+    """Whether the engine's whole build cache may be pruned after a walk."""
     work: Path
     """All checkouts are below it."""
 

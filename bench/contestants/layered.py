@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.buildkit_cache import BuildCache
 from bench.cargo_time import said_seconds
 from bench.contestants.contestant import Built, Order, Rules
 from bench.contestants.dockerfiles import Base
@@ -30,7 +29,6 @@ class Layered:
         self._dockerfile = dockerfile
         self._tool = tool
         self._base = Base(image=rules.asked.toolchain, nonce="")
-        self._cache = BuildCache(rules.asked.engine)
 
     @property
     def name(self) -> str:
@@ -47,9 +45,7 @@ class Layered:
             self._base = Base(image=tool_image(self._rules, crate, version, *flags), nonce="")
 
     def reset(self) -> None:
-        """Nothing of an earlier walk fits what this one builds; what the last walk left is pruned."""
-        self._cache.prune_new()
-        self._cache.note()
+        """Nothing of an earlier walk fits what this one builds."""
         self._base = Base(image=self._base.image, nonce=f"walk-{uuid.uuid4().hex[:12]}")
 
     def build(self, order: Order) -> Built:
@@ -70,9 +66,11 @@ class Layered:
         return 0.0
 
     def close(self) -> None:
-        """Remove the image, and what its builds left in the engine's build cache."""
-        remove_image(self._rules.asked.engine, self._tag)
-        self._cache.prune_new()
+        """Remove the image; the engine's build cache is not ours alone, so it is pruned only where that was asked."""
+        engine = self._rules.asked.engine
+        remove_image(engine, self._tag)
+        if self._rules.prunes:
+            engine.docker("builder", "prune", "--all", "--force")
 
     @property
     def _tag(self) -> str:
