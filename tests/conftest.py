@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+import hypothesis
 import pytest
 
 from daemon.engine.docker import DockerEngine
@@ -17,6 +18,10 @@ from tests.fakes.docker import docker
 from tests.fakes.layouts import NEW_LAYOUT
 
 TOOLCHAIN = "bloomery/toolchain:stable"
+
+# No test has a clock: on a busy machine any example may take long.
+hypothesis.settings.register_profile("bloomery", deadline=None)
+hypothesis.settings.load_profile("bloomery")
 
 
 @dataclass(slots=True)

@@ -16,8 +16,9 @@ from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.errors import Blame, Failure
 from daemon.builds import Diagnostic, StageName
-from daemon.ecosystems.ecosystem import Compiled, Project, Reads, Recompile, Remembered, Step, StepReader
+from daemon.ecosystems.ecosystem import Project
 from daemon.ecosystems.kept import Fetched
+from daemon.ecosystems.step import Compiled, Reads, Recompile, Remembered, Step, StepReader
 from daemon.engine.engine import Sandboxes
 from daemon.errors import BadOutput
 from daemon.image.elf import ElfInput, ElfReader

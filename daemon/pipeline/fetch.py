@@ -21,8 +21,9 @@ from cache.blobs import BlobStore
 from cache.digest import Digest, DigestMismatch, NotADigest
 from cache.errors import Failure
 from daemon.builds import Reuse, StageName
-from daemon.ecosystems.ecosystem import Afterwards, Fetching, FetchStep, Project, Step
+from daemon.ecosystems.ecosystem import Fetching, Project
 from daemon.ecosystems.kept import Fetched, Gathered, KeptPackage, Wanted
+from daemon.ecosystems.step import Afterwards, FetchStep, Step
 from daemon.engine.engine import Network, Sandboxes
 from daemon.errors import EngineRefused, FetchFailed
 from daemon.keyed_locks import KeyedLocks

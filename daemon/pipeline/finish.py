@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from cache.digest import Digest
 from daemon.builds import BuiltImage, ImageRequest, StageName
-from daemon.ecosystems.ecosystem import Plan, Source
+from daemon.ecosystems.planned import Plan, Source
 from daemon.engine.engine import Images, Limits, Sandboxes
 from daemon.pipeline.assemble import AssembledImage, Assembler
 from daemon.pipeline.attempt import Attempt

@@ -16,7 +16,9 @@ from cache.index import LayerRecord
 from cache.reuse import WhyNot
 from cache.tree import SourceTree
 from daemon.builds import StageName
-from daemon.ecosystems.ecosystem import Fork, Plan, Project, Recompile
+from daemon.ecosystems.ecosystem import Project
+from daemon.ecosystems.planned import Plan
+from daemon.ecosystems.step import Fork, Recompile
 from daemon.engine.engine import Images, Sandboxes
 from daemon.errors import EngineRefused, EngineUnavailable, ImageGone, SandboxGone
 from daemon.pipeline.attempt import Attempt

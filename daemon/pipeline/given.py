@@ -9,7 +9,7 @@ from typing import Protocol
 from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.units import RemovedUnits, UnitRecord
-from daemon.ecosystems.ecosystem import UnitsOf
+from daemon.ecosystems.planned import UnitsOf
 from daemon.engine.settled import to_the_end
 from daemon.pipeline.attempt import Attempt
 from daemon.units.placing import Placing

@@ -15,7 +15,8 @@ from cache.errors import Failure
 from cache.reuse import Refusal, Rung, WhyNot
 from cache.tree import SourceTree
 from cache.workspaces import WorkspaceRecord
-from daemon.ecosystems.ecosystem import Plan, Project, Source, UntrustworthyLayer, UntrustworthyWorkspace
+from daemon.ecosystems.ecosystem import Project, UntrustworthyLayer, UntrustworthyWorkspace
+from daemon.ecosystems.planned import Plan, Source
 from daemon.errors import FetchFailed, ImageGone, SandboxGone
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.compile import CompileResult, CompileStage, Left

@@ -20,7 +20,7 @@ from cache.observed import noticed
 from cache.reuse import Candidate, Rung, Standing
 from cache.tree import SourceTree
 from daemon.builds import BuildRequest, ImageRequest
-from daemon.ecosystems.ecosystem import SOURCE_TREE, Plan
+from daemon.ecosystems.planned import SOURCE_TREE, Plan
 from daemon.pipeline.results import is_kept
 
 

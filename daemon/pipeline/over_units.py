@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from cache.errors import Failure
 from cache.units import UnitRecord
-from daemon.ecosystems.ecosystem import Project, UnitsOf, UntrustworthyLayer
+from daemon.ecosystems.ecosystem import Project, UntrustworthyLayer
 from daemon.ecosystems.kept import Fetched
+from daemon.ecosystems.planned import UnitsOf
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.compile import CompileResult, CompileStage, Left
 from daemon.pipeline.fetch import FetchStage, Provisions

@@ -19,7 +19,8 @@ from cache.index import ResultRecord
 from cache.reuse import ReuseReport, Rung
 from cache.units import UnitRecord
 from daemon.builds import Build, BuiltImage, Outcome, StageName
-from daemon.ecosystems.ecosystem import Plan, Project
+from daemon.ecosystems.ecosystem import Project
+from daemon.ecosystems.planned import Plan
 from daemon.errors import EngineRefused, ImageGone
 from daemon.events import Progress
 from daemon.pipeline.attempt import Attempt, Attempts

@@ -17,7 +17,8 @@ from cache.tree import SourceTree
 from cache.units import UnitRecord
 from cache.workspaces import WorkspaceRecord
 from daemon.builds import BuildRequest, Reuse
-from daemon.ecosystems.ecosystem import SOURCE_TREE, Ecosystem, Grain, Plan, Project, Source, UnitsOf
+from daemon.ecosystems.ecosystem import Ecosystem, Project
+from daemon.ecosystems.planned import SOURCE_TREE, Grain, Plan, Source, UnitsOf
 from daemon.engine.engine import Images
 from daemon.errors import StoredFileDamaged, UnknownToolchain, UnknownTree
 from daemon.pipeline.cook import is_layer

@@ -16,7 +16,7 @@ import structlog
 
 from cache.errors import Failure
 from daemon.builds import Build
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Step, StepReader
+from daemon.ecosystems.step import SOURCE_TIME, Step, StepReader
 from daemon.engine.engine import Limits, Network, Sandboxes, SandboxSpec
 from daemon.engine.settled import to_the_end
 from daemon.errors import EngineUnavailable, OutOfMemory, StillConnected

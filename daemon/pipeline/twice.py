@@ -6,7 +6,7 @@ from typing import Protocol
 from cache.digest import Digest
 from cache.units import UnitRecord
 from daemon.builds import BuildRequest, Reuse
-from daemon.ecosystems.ecosystem import Plan
+from daemon.ecosystems.planned import Plan
 from daemon.units.cook import LiveUnit
 from daemon.units.layout import UnitId
 

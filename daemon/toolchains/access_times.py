@@ -17,7 +17,7 @@ import structlog
 from cache.digest import Digest
 from cache.errors import Failure
 from daemon import tarball
-from daemon.ecosystems.ecosystem import SOURCE_TIME, UNREAD_TIME, Reads
+from daemon.ecosystems.step import SOURCE_TIME, UNREAD_TIME, Reads
 from daemon.engine.engine import EngineInfo, Limits, OutputStream, Sandboxes, SandboxSpec, Survey
 
 VERSION = 1

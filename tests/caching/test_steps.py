@@ -21,10 +21,11 @@ import pytest
 
 from cache.blobs import BlobStore
 from cache.digest import Digest
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Compiled, Step, UntrustworthyLayer
+from daemon.ecosystems.ecosystem import UntrustworthyLayer
 from daemon.ecosystems.kept import Fetched
 from daemon.ecosystems.rust.messages import CargoReader
 from daemon.ecosystems.rust.project import RustProject
+from daemon.ecosystems.step import SOURCE_TIME, Compiled, Step
 from daemon.engine.engine import OutputStream
 from daemon.pipeline.sandboxes import step_members
 from daemon.toolchains.toolchain import NO_LAYOUT

@@ -21,8 +21,8 @@ from cache.manifests.rust.config import CargoConfig
 from cache.manifests.rust.lock import read_lock
 from cache.store import Store
 from cache.units import UnitKind, UnitRecord
-from daemon.ecosystems.ecosystem import SOURCE_TIME
 from daemon.ecosystems.rust.messages import CargoReader
+from daemon.ecosystems.step import SOURCE_TIME
 from daemon.engine.engine import OutputStream
 from daemon.tarball import pieces
 from daemon.units.cook import Cook, CookNotes, GivenUnit, live_units

@@ -14,7 +14,6 @@ from cache.blobs import BlobStore
 from cache.manifests.rust.workspace import Workspace, read_workspace
 from cache.manifests.source import TreeFiles
 from cache.tree import EntryKind, SourceTree
-from daemon.ecosystems.ecosystem import SOURCE_TIME
 from daemon.ecosystems.rust.dependents import edges
 from daemon.ecosystems.rust.dirtiness import Dirt, Ledger, dirty, read_ledger, write_ledger
 from daemon.ecosystems.rust.inputs import read_inputs, unpacked
@@ -24,6 +23,7 @@ from daemon.ecosystems.rust.marks_v2 import MarksV2
 from daemon.ecosystems.rust.messages import CargoReader
 from daemon.ecosystems.rust.steps import inputs_lines, naming, stamp_lines, start_lines
 from daemon.ecosystems.rust.written import links, read_listing, written
+from daemon.ecosystems.step import SOURCE_TIME
 from daemon.engine.engine import OutputStream
 from daemon.units.layout import Layout
 from tests.fakes.layouts import variables

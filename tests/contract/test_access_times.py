@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.ecosystems.ecosystem import SOURCE_TIME, UNREAD_TIME, Reads
 from daemon.ecosystems.rust.environment import BUILDER
+from daemon.ecosystems.step import SOURCE_TIME, UNREAD_TIME, Reads
 from daemon.engine.docker import DockerEngine
 from daemon.engine.engine import Limits, SandboxSpec
 from daemon.tarball import Member, stream

@@ -12,8 +12,8 @@ from cache.manifests.rust.config import CargoConfig
 from cache.manifests.rust.lock import read_lock
 from cache.store import Store
 from cache.units import UnitKind, UnitOrigin
-from daemon.ecosystems.ecosystem import SOURCE_TIME
 from daemon.ecosystems.rust.messages import CargoReader
+from daemon.ecosystems.step import SOURCE_TIME
 from daemon.engine.docker import DockerEngine
 from daemon.engine.engine import Limits, SandboxSpec
 from daemon.tarball import Member, stream

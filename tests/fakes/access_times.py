@@ -3,7 +3,7 @@
 import msgspec
 
 from cache.digest import Digest
-from daemon.ecosystems.ecosystem import Reads
+from daemon.ecosystems.step import Reads
 from daemon.toolchains.access_times import Answer
 
 

@@ -14,9 +14,9 @@ import tomllib
 from collections.abc import Mapping
 
 from cache.digest import Digest
-from daemon.ecosystems.ecosystem import SOURCE_TIME
 from daemon.ecosystems.rust.index_entries import checksums, entry_path
 from daemon.ecosystems.rust.steps import KNOWN, LIVE, OUT, REMOVED
+from daemon.ecosystems.step import SOURCE_TIME
 from daemon.tarball import Member
 from tests.fakes.engine import Exit, Step
 from tests.fakes.index_entries import entry as index_entry

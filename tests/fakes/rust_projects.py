@@ -8,7 +8,7 @@ from cache.digest import Digest
 from cache.manifests.source import TreeFiles
 from cache.tree import EntryKind, SourceTree, TreeEntry
 from daemon.builds import BuildRequest
-from daemon.ecosystems.ecosystem import Source
+from daemon.ecosystems.planned import Source
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
 from daemon.ecosystems.rust.project import RustProject

@@ -16,9 +16,9 @@ from cache.workspaces import WorkspaceRecord
 from daemon.behind import Behind
 from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome
 from daemon.cache_size import CacheSize
-from daemon.ecosystems.ecosystem import Reads
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
+from daemon.ecosystems.step import Reads
 from daemon.engine.engine import Limits, Network
 from daemon.image import layout
 from daemon.image.architecture import AMD64

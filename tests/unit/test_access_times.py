@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.ecosystems.ecosystem import UNREAD_TIME, Reads
+from daemon.ecosystems.step import UNREAD_TIME, Reads
 from daemon.errors import EngineUnavailable
 from daemon.toolchains.access_times import WAYS, AccessTimes, misses
 from tests.fakes.access_times import KeptAnswers

@@ -18,7 +18,6 @@ from tempfile import TemporaryDirectory
 from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.units import RecordedUnits, UnitRecord
-from daemon.ecosystems.ecosystem import SOURCE_TIME
 from daemon.ecosystems.rust import canary_crates as crates
 from daemon.ecosystems.rust.canary_sandbox import CanarySandbox, CanarySandboxes
 from daemon.ecosystems.rust.environment import TARGET
@@ -27,6 +26,7 @@ from daemon.ecosystems.rust.layouts import KNOWN, CargoLayout
 from daemon.ecosystems.rust.messages import CargoReader
 from daemon.ecosystems.rust.steps import KNOWN as LEFT
 from daemon.ecosystems.rust.steps import inputs_lines, naming, stamp_lines, start_lines
+from daemon.ecosystems.step import SOURCE_TIME
 from daemon.engine.engine import Sandboxes
 from daemon.pipeline.spool import regular_files, spooled
 from daemon.toolchains.errors import BadToolchain

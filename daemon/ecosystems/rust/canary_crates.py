@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from cache.manifests.rust.config import CargoConfig
 from cache.manifests.rust.lock import read_lock
 from cache.units import UnitKind, UnitOrigin
-from daemon.ecosystems.ecosystem import SOURCE_TIME
 from daemon.ecosystems.rust.environment import BUILDER
+from daemon.ecosystems.step import SOURCE_TIME
 from daemon.tarball import Member
 from daemon.toolchains.git_repository import git_repository
 from daemon.units.origins import origins

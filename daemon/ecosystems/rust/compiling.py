@@ -12,21 +12,9 @@ from cache.digest import Digest
 from cache.errors import Blame, Failure
 from cache.manifests.rust.lock import Lockfile
 from cache.tree import SourceTree
-from daemon.ecosystems.ecosystem import (
-    SOURCE_TIME,
-    Compiled,
-    Fork,
-    Move,
-    Plan,
-    Reads,
-    Recompile,
-    Remembered,
-    Step,
-    StepReader,
-    UntrustworthyLayer,
-    UntrustworthyWorkspace,
-)
+from daemon.ecosystems.ecosystem import Move, UntrustworthyLayer, UntrustworthyWorkspace
 from daemon.ecosystems.kept import Fetched
+from daemon.ecosystems.planned import Plan
 from daemon.ecosystems.rust.dependents import edges
 from daemon.ecosystems.rust.dirtiness import Dirt, Ledger, dirty, read_ledger, write_ledger
 from daemon.ecosystems.rust.environment import TARGET
@@ -47,6 +35,7 @@ from daemon.ecosystems.rust.opened import opened
 from daemon.ecosystems.rust.source import RustSource
 from daemon.ecosystems.rust.steps import KNOWN, OUT, OWN, REMOVED, clear_script, compile_script, inputs_lines, naming
 from daemon.ecosystems.rust.written import UnreadableListing, links, read_listing, written
+from daemon.ecosystems.step import SOURCE_TIME, Compiled, Fork, Reads, Recompile, Remembered, Step, StepReader
 from daemon.pipeline.spool import regular_files
 from daemon.tarball import Member
 

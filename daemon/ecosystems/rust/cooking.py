@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Plan, Step, StepReader
 from daemon.ecosystems.kept import Fetched
+from daemon.ecosystems.planned import Plan
 from daemon.ecosystems.rust.members import configuration_member, fetched_members, skeleton_members
 from daemon.ecosystems.rust.messages import CargoReader
 from daemon.ecosystems.rust.source import RustSource
 from daemon.ecosystems.rust.steps import LIVE, cook_script, settle_script
+from daemon.ecosystems.step import SOURCE_TIME, Step, StepReader
 from daemon.tarball import Member
 from daemon.units.cook import LiveUnit, live_units
 

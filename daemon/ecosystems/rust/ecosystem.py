@@ -15,7 +15,8 @@ from cache.manifests.rust.stub_versions import Masking
 from cache.manifests.rust.workspace import MANIFEST, Workspace, read_workspace
 from cache.manifests.source import SourceFiles
 from daemon.builds import BuildRequest, Link
-from daemon.ecosystems.ecosystem import Grain, Plan, Project, Source, UnitsOf
+from daemon.ecosystems.ecosystem import Project
+from daemon.ecosystems.planned import Grain, Plan, Source, UnitsOf
 from daemon.ecosystems.rust.dependents import compiled_with
 from daemon.ecosystems.rust.direct import direct
 from daemon.ecosystems.rust.environment import environment

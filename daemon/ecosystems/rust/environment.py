@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from cache.manifests.rust.config import CargoConfig
 from daemon.builds import Link
-from daemon.ecosystems.ecosystem import SOURCE_TIME
+from daemon.ecosystems.step import SOURCE_TIME
 from daemon.toolchains.toolchain import ToolchainFacts
 
 RECIPE = "1"

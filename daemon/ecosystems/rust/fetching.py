@@ -17,12 +17,12 @@ from cache.manifests.rust.lock import Lockfile
 from cache.manifests.rust.skeleton import Skeleton
 from cache.manifests.rust.workspace import Workspace
 from cache.tree import SourceTree
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Afterwards, FetchStep, Step
 from daemon.ecosystems.kept import Fetched, FetchedFile
 from daemon.ecosystems.rust.environment import BUILDER, CARGO_HOME
 from daemon.ecosystems.rust.kept_crates import KeptCrates
 from daemon.ecosystems.rust.members import configuration_member, fetched_members, skeleton_members
 from daemon.ecosystems.rust.steps import fetch_script, lock_script
+from daemon.ecosystems.step import SOURCE_TIME, Afterwards, FetchStep, Step
 from daemon.errors import FetchFailed
 from daemon.pipeline.spool import copied, regular_files
 from daemon.tarball import Member

@@ -12,7 +12,7 @@ from cache.differences import Subject
 from cache.keys import Key, KeyKind, KeyPart
 from cache.manifests.rust.key_parts import exact_parts, hard_parts, unit_parts
 from daemon.builds import BuildRequest, ImageRequest, Link
-from daemon.ecosystems.ecosystem import SOURCE_TREE, Source
+from daemon.ecosystems.planned import SOURCE_TREE, Source
 from daemon.ecosystems.rust.environment import RECIPE, constant_paths
 from daemon.ecosystems.rust.source import RustSource
 from daemon.toolchains.toolchain import Toolchain

@@ -8,10 +8,10 @@ from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.manifests.rust.skeleton import Skeleton
 from cache.tree import EntryKind, SourceTree, TreeEntry
-from daemon.ecosystems.ecosystem import SOURCE_TIME, UNREAD_TIME
 from daemon.ecosystems.kept import Fetched
 from daemon.ecosystems.rust.environment import BUILDER
 from daemon.ecosystems.rust.steps import fetched_archive
+from daemon.ecosystems.step import SOURCE_TIME, UNREAD_TIME
 from daemon.tarball import Member
 
 _CONFIGURATION = "cargo/config.toml"

@@ -6,10 +6,11 @@ are compiled again in any case. So what is there is bounded by what the last com
 
 from collections.abc import Iterable, Sequence
 
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Move
+from daemon.ecosystems.ecosystem import Move
 from daemon.ecosystems.kept import Fetched
 from daemon.ecosystems.rust.environment import CARGO_HOME, TARGET
 from daemon.ecosystems.rust.steps import prune_lines
+from daemon.ecosystems.step import SOURCE_TIME
 from daemon.tarball import Member
 
 _STAY = "/bloomery/stay"

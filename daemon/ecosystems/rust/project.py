@@ -1,12 +1,14 @@
 """A planned cargo project, and its sides that fetch, cook and compile."""
 
-from daemon.ecosystems.ecosystem import Compiling, Cooking, Fetching, Plan, StepReader
+from daemon.ecosystems.ecosystem import Compiling, Cooking, Fetching
 from daemon.ecosystems.kept import Keeping
+from daemon.ecosystems.planned import Plan
 from daemon.ecosystems.rust.compiling import RustCompiling
 from daemon.ecosystems.rust.cooking import RustCooking
 from daemon.ecosystems.rust.fetching import RustFetching
 from daemon.ecosystems.rust.messages import CargoReader
 from daemon.ecosystems.rust.source import RustSource
+from daemon.ecosystems.step import StepReader
 from daemon.events import Progress
 
 

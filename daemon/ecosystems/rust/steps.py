@@ -3,10 +3,10 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
-from daemon.ecosystems.ecosystem import SOURCE_TIME
 from daemon.ecosystems.rust.environment import CARGO_HOME, TARGET, WORK
 from daemon.ecosystems.rust.messages import WRITTEN
 from daemon.ecosystems.rust.written import LISTED
+from daemon.ecosystems.step import SOURCE_TIME
 
 OUT = f"{TARGET}/.bloomery"
 """Where a compile leaves stripped binaries and their symbols."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cache.manifests.rust.layout import above
 from cache.tree import EntryKind, SourceTree, TreeEntry
-from daemon.ecosystems.ecosystem import SOURCE_TIME, UNREAD_TIME
+from daemon.ecosystems.step import SOURCE_TIME, UNREAD_TIME
 
 LISTED = r"%y %m %s %T@ %A@ %P\0%l\0"
 """What `find` prints of each path, after `+` where its inode has changed since the step began and `=` otherwise."""

@@ -12,12 +12,12 @@ import pytest
 
 from cache.manifests.rust.skeleton import skeleton
 from cache.manifests.rust.stub_versions import Masking
-from daemon.ecosystems.ecosystem import SOURCE_TIME
 from daemon.ecosystems.rust import cooking, ecosystem, fetching, steps
 from daemon.ecosystems.rust.compiling import RustCompiling
 from daemon.ecosystems.rust.keys import result_key, unit_key
 from daemon.ecosystems.rust.marks_v1 import MarksV1
 from daemon.ecosystems.rust.source import RustSource
+from daemon.ecosystems.step import SOURCE_TIME
 from daemon.pipeline import ground
 from daemon.units.background import Harvests
 from tests.caching.mutations.witnesses import cycle, damage, going_on, mismatch, spoiling

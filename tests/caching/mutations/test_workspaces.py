@@ -13,12 +13,12 @@ import pytest_asyncio
 
 from cache.observed import noticed
 from cache.reuse import Rung
-from daemon.ecosystems.ecosystem import SOURCE_TIME
 from daemon.ecosystems.rust import compiling, dirtiness, steps
 from daemon.ecosystems.rust import members as members_module
 from daemon.ecosystems.rust.compiling import RustCompiling
 from daemon.ecosystems.rust.dirtiness import Dirt
 from daemon.ecosystems.rust.marks_v1 import MarksV1
+from daemon.ecosystems.step import SOURCE_TIME
 from daemon.pipeline import fork, observed
 from daemon.pipeline.copying import Artefacts
 from daemon.pipeline.workspaces import Workspaces

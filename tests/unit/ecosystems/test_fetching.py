@@ -10,8 +10,8 @@ import pytest
 
 from cache.blobs import BlobStore
 from cache.digest import Digest
-from daemon.ecosystems.ecosystem import SOURCE_TIME
 from daemon.ecosystems.kept import Fetched
+from daemon.ecosystems.step import SOURCE_TIME
 from daemon.errors import BadOutput, FetchFailed
 from tests.fakes.rust_projects import BYTES, BYTES_CRATE, REGISTRY, SIMPLE, crate, lock, locked, planned
 

@@ -6,7 +6,7 @@ import pytest
 
 from cache.blobs import BlobStore
 from daemon.builds import ImageRequest, ImageSettings, Link, Revision
-from daemon.ecosystems.ecosystem import Plan
+from daemon.ecosystems.planned import Plan
 from daemon.ecosystems.rust.keys import Host
 from tests.fakes.rust_projects import BYTES, PATCHED, SIMPLE, lock, locked, planned, stable
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 import pytest
 
 from cache.blobs import BlobStore
-from daemon.ecosystems.ecosystem import SOURCE_TIME
 from daemon.ecosystems.kept import Fetched, FetchedFile
 from daemon.ecosystems.rust.keys import Host
 from daemon.ecosystems.rust.members import fetched_members, source_members
 from daemon.ecosystems.rust.project import RustProject
+from daemon.ecosystems.step import SOURCE_TIME
 from daemon.tarball import Member
 from tests.fakes.rust_projects import BYTES, SIMPLE, Executable, Link, crate, lock, locked, planned, tree_of
 

@@ -5,7 +5,7 @@ import pytest
 from cache.digest import Digest
 from cache.reuse import Rung, WhyNot
 from daemon.builds import ImageRequest, ImageSettings, Outcome
-from daemon.ecosystems.ecosystem import Reads
+from daemon.ecosystems.step import Reads
 from tests.fakes.rust_projects import SIMPLE, Executable, Files
 from tests.fakes.workshop import Workshop
 

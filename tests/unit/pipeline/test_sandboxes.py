@@ -11,7 +11,7 @@ import pytest
 
 from cache.errors import Failure
 from daemon.builds import Build, BuildRequest, BuildState
-from daemon.ecosystems.ecosystem import SOURCE_TIME, Step
+from daemon.ecosystems.step import SOURCE_TIME, Step
 from daemon.engine.engine import Limits
 from daemon.errors import BadOutput, DeadlinePassed, EngineUnavailable, OutputTooLarge
 from daemon.pipeline.sandboxes import BuildSandboxes, SandboxSettings
