@@ -41,6 +41,8 @@ async def going_on(shop: Workshop, scope: str) -> None:
     assert edited.prints() == "edited", "law 5: a changed source was not compiled in the workspace"
 
 
+SPOILING = "bloomery-e2e-spoiling"
+"""A project of its own: a witness that asks for the last layer of the other gets that one's."""
 SPOILER = """\
 use std::{fs, io::Write};
 fn main() {
@@ -53,14 +55,16 @@ fn main() {
 }
 """
 SPOILT: Files = {
-    "Cargo.toml": manifest(NAME, '[dependencies]\nitoa = "1"\n[target."cfg(unix)".build-dependencies]\ncfg-if = "1"\n'),
-    "Cargo.lock": lock({NAME: ["cfg-if", "itoa"]}, "cfg-if 1.0.5", "itoa 1.0.18"),
+    "Cargo.toml": manifest(
+        SPOILING, '[dependencies]\nitoa = "1"\n[target."cfg(unix)".build-dependencies]\ncfg-if = "1"\n'
+    ),
+    "Cargo.lock": lock({SPOILING: ["cfg-if", "itoa"]}, "cfg-if 1.0.5", "itoa 1.0.18"),
     "build.rs": SPOILER,
     "src/main.rs": printing("spoilt"),
 }
 HONEST: Files = {
-    "Cargo.toml": manifest(NAME, '[dependencies]\nitoa = "1"\n'),
-    "Cargo.lock": lock({NAME: ["itoa"]}, "itoa 1.0.18"),
+    "Cargo.toml": manifest(SPOILING, '[dependencies]\nitoa = "1"\n'),
+    "Cargo.lock": lock({SPOILING: ["itoa"]}, "itoa 1.0.18"),
     "src/main.rs": printing("honest"),
 }
 
@@ -71,7 +75,7 @@ async def spoiling(shop: Workshop, scope: str) -> None:
     await shop.build(HONEST, scope=scope, lineage="honest")
     await shop.idle()
     spoilt = await shop.build(SPOILT, scope=scope, lineage="spoilt")
-    assert spoilt.compiled == {"cfg-if 1.0.5", f"{NAME} 0.1.0"}, "law 6: it was not compiled over units"
+    assert spoilt.compiled == {"cfg-if 1.0.5", f"{SPOILING} 0.1.0"}, "law 6: it was not compiled over units"
     await shop.idle()
     stored = await shop.stored("cfg-if", scope)
     assert stored, "law 6: the cook behind the answer was not harvested"
