@@ -142,9 +142,9 @@ def test_a_source_without_a_lock_gets_one_that_names_the_revision(server: GitSer
     assert rung(build) == "none"
     lock = bloomery.read(f"/v1/builds/{build['id']}/lockfile").decode()
     assert f'source = "git+{server.url}?branch=main#{revision}"' in lock
-    # it is offered to be kept: with it, nothing is different
+    # it is offered to be kept: with it, nothing is different, and another lineage goes on from a copy
     locked = files | {"Cargo.lock": lock, "src/main.rs": files["src/main.rs"] + "\n"}
-    assert rung(bloomery.build(locked, "locked")) == "layer"
+    assert rung(bloomery.build(locked, "locked")) == "workspace"
 
 
 def test_a_revision_that_the_server_does_not_have_is_a_failed_fetch(server: GitServer, bloomery: Bloomery):
