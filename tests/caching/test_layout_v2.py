@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from cache.reuse import Rung
 from tests.caching.test_units_rung import CFG_IF, OWN, PASTE, A, C
-from tests.caching.workshop import Built, Workshop, workshop
+from tests.caching.workshop import NOBODY, Built, Workshop, workshop
 from tests.conftest import Leftovers
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
@@ -34,8 +34,8 @@ async def test_units_and_workspace_of_layout_v2_make_the_clean_images(shop: Work
     await shop.build(A)
     await shop.idle()
 
-    grown = await shop.build(C)
-    edited = await shop.build(EDITED)
+    grown = await shop.build(C, lineage="grown", parent=NOBODY)
+    edited = await shop.build(EDITED, lineage="grown")
     clean = await asyncio.gather(shop.clean(C), shop.clean(EDITED))
 
     assert seen(grown) == (Rung.UNITS, {PASTE, CFG_IF, OWN})

@@ -166,7 +166,7 @@ CHANGES = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def changed(shop: Workshop, shed: Shed) -> dict[str, Built]:
-    builds = (shop.build(change.files, **change.request) for change in CHANGES.values())
+    builds = (shop.build(one.files, lineage=name, parent=NOBODY, **one.request) for name, one in CHANGES.items())
     return dict(zip(CHANGES, await both(*builds), strict=True))
 
 
