@@ -90,7 +90,8 @@ def build(url: str, source: Path, step: Step) -> Row:
     print(f"\n--- {step.what}", file=sys.stderr, flush=True)
     environment = {**os.environ, "BLOOMERY_URL": url}
     started = time.monotonic()
-    whose = ["--project", "hyper-hello-demo", "--lineage", step.lineage]
+    # Without a parent the branch stands on the layer, which is what this step is to show.
+    whose = ["--project", "hyper-hello-demo", "--lineage", step.lineage, "--parent", "none"]
     done = subprocess.run(
         [BLOOMERY, "build", source, "-t", TAG, *whose], env=environment, stdout=subprocess.PIPE, text=True, check=False
     )
