@@ -29,10 +29,10 @@ demo: setup ## a service becomes an image, four times over
 	@deploy/demo.sh
 
 test: setup promtool ## all suites, against the real engine; make test ARGS="tests/unit -x"
-	@$(BIN)/pytest --cov --cov-branch --cov-report=term $(ARGS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadscope --verbose --cov --cov-branch --cov-report=term $(ARGS)
 
 bench: setup ## the bars of speed and memory, beside the alternatives, on a quiet machine; make bench ARGS="--runs 1"
-	@set -e; for each in memory unchanged overhead "overhead --rung workspace" cold; do \
+	@set -e; for each in memory unit_memory unchanged overhead "overhead --rung workspace" cold; do \
 		$(BIN)/python -m bench.$$each $(ARGS); done
 	@$(BIN)/python -m bench.ladder $(ARGS)
 
@@ -43,7 +43,7 @@ mutations: setup ## the laws of the cache, each broken on purpose; a part of `ma
 	@$(BIN)/pytest tests/caching/mutations $(ARGS)
 
 soak: setup ## a workspace under any sequence of changes, each image compared with a clean build's; make soak STEPS=5000
-	@BLOOMERY_SOAK_STEPS=$(or $(STEPS),1000) $(BIN)/pytest tests/caching/test_workspace_machine.py $(ARGS)
+	@BLOOMERY_SOAK_STEPS=$(or $(STEPS),1000) $(BIN)/pytest -s tests/caching/test_workspace_machine.py $(ARGS)
 
 lint: venv
 	$(BIN)/ruff format --check

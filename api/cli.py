@@ -54,7 +54,9 @@ def command(arguments: Sequence[str], console: Console) -> int:
         console.result(usage().rstrip("\n"))
         return Exit.DONE if verb else Exit.USAGE
     if verb in {"-V", "--version"}:
-        console.result(f"bloomery {_version()}")
+        from api.version import own_version  # noqa: PLC0415 - slow to load, and only here
+
+        console.result(f"bloomery {own_version()}")
         return Exit.DONE
     if verb not in VERBS:
         console.error(f"`{verb}` is no verb of bloomery; there are {', '.join(VERBS)}")
@@ -104,12 +106,3 @@ def _failed(failure: Failure, console: Console, *, as_json: bool) -> int:
 
         console.result(json.dumps({"problem": {**shown, "evidence": failure.evidence}}))
     return FAILED_BY_BLAME[str(failure.blame)]
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow, and only here
-
-    try:
-        return version("bloomery")
-    except PackageNotFoundError:
-        return "(not installed)"

@@ -56,6 +56,7 @@ STATUS_OF_KIND: Mapping[str, HTTPStatus] = {
     "engine_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "no_toolchain": HTTPStatus.SERVICE_UNAVAILABLE,
     "image_gone": HTTPStatus.SERVICE_UNAVAILABLE,
+    "ground_revoked": HTTPStatus.SERVICE_UNAVAILABLE,
     "sandbox_gone": HTTPStatus.SERVICE_UNAVAILABLE,
     "stored_file_damaged": HTTPStatus.SERVICE_UNAVAILABLE,
     "registry_unreachable": HTTPStatus.BAD_GATEWAY,

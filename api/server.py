@@ -14,10 +14,13 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from api.composition import Daemon, Means, clear_scratch, compose, own_version, state_dir
+from api.composition.means import Means
+from api.composition.root import Daemon, compose
 from api.http.connections import Runner
 from api.http.readiness import Lifecycle
 from api.logs import configure
+from api.state_dir import StateDir
+from api.version import own_version
 from cache.errors import Blame, Failure
 from cache.store import Store
 from daemon.config import Config
@@ -29,8 +32,6 @@ from daemon.image.usual_libraries import take_usual_libraries
 from daemon.network import NetworkSettings, resolve_network
 from daemon.toolchains.kept import KeptFacts
 
-ADDRESS_FILE = "address"
-"""In the state directory: the URL that the daemon listens on, while it does."""
 _LINGER_SECONDS = 5.0
 _HIGHEST_PORT = 65535
 
@@ -56,13 +57,14 @@ async def serve(config: Config, environ: Mapping[str, str]) -> int:
     host, port = listen_address(config.server.listen)
     network = resolve_network(config.network, environ)
     ca_bundle, tokens = _ca_bundle(network), _tokens(config.server.tokens)
+    state_dir = StateDir.of(config)
     async with AsyncExitStack() as opened:
-        store = await Store.open(state_dir(config))
+        store = await Store.open(state_dir.path)
         opened.push_async_callback(store.close)
-        clear_scratch(config)
+        state_dir.clear_scratch()
         engine = await _engine(config, environ)
         opened.push_async_callback(engine.close)
-        log.info("starting", version=own_version(), state_dir=str(state_dir(config)), engine=engine.url)
+        log.info("starting", version=own_version(), state_dir=str(state_dir.path), engine=engine.url)
         log.info("network of the fetch step", **network.described())
         means = Means(
             config=config,
@@ -85,12 +87,13 @@ async def serve(config: Config, environ: Mapping[str, str]) -> int:
 async def _work(daemon: Daemon, means: Means, url: str, signals: Signals) -> None:
     """From the first build to the last; the API answers before and after."""
     log = structlog.get_logger("bloomery.server")
-    address = state_dir(means.config) / ADDRESS_FILE
+    address = means.state_dir.address
     # neither a report nor a removal keeps a start waiting for an engine
     beside = {
         asyncio.create_task(_greet(daemon, means)),
         asyncio.create_task(daemon.cache_size.run()),
         asyncio.create_task(daemon.behind.run()),
+        asyncio.create_task(daemon.verifier.run()),
         asyncio.create_task(daemon.maintenance.run()),
     }
     try:

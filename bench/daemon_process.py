@@ -52,6 +52,8 @@ class DaemonProcess:
     """Seconds from its start: with a new state directory it first looks into every toolchain image."""
     home: Path
     """HOME of the command line, so that what it remembers of directories is this measurement's alone."""
+    log: Path
+    """What it has said."""
 
     def build(self, source: Path, tag: str, *flags: str, expected: str = "") -> Built:
         """Run the command line as a person does; `expected` is the rung without which the figure means nothing.
@@ -92,7 +94,7 @@ def daemon(engine: Engine, network: str = "bridge") -> Iterator[DaemonProcess]:
     with tempfile.TemporaryDirectory(prefix="bloomery-bench-") as folder:
         state = Path(folder, "state")
         settings = Path(folder, "config.toml")
-        settings.write_text(f'[network]\nmode = "{network}"\n', encoding="utf-8")
+        settings.write_text(f'[network]\nmode = "{network}"\n[verify]\nrate = 0\n', encoding="utf-8")
         log = Path(folder, "daemon.log")
         command = [BLOOMERY, "serve", "--config", str(settings), "--state-dir", str(state), "--listen", "127.0.0.1:0"]
         with log.open("wb") as output:
@@ -104,7 +106,7 @@ def daemon(engine: Engine, network: str = "bridge") -> Iterator[DaemonProcess]:
             url = _address(state / "address", process, log)
             _await_ready(url)
             ready_after = time.perf_counter() - began
-            yield DaemonProcess(process.pid, url, state, ready_after, Path(folder, "home"))
+            yield DaemonProcess(process.pid, url, state, ready_after, Path(folder, "home"), log)
         finally:
             process.terminate()
             process.wait(timeout=120)

@@ -78,11 +78,6 @@ class BlobStore:
         """Store these bytes."""
         return self.put_stream(io.BytesIO(content))
 
-    def put_file(self, source: Path) -> Digest:
-        """Store a copy of a file."""
-        with source.open("rb") as stream:
-            return self.put_stream(stream)
-
     def put_stream(self, stream: IO[bytes]) -> Digest:
         """Store what is left of a stream. For many at once, stage them and `adopt` them together."""
         content = hashlib.sha256()

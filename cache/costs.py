@@ -1,4 +1,4 @@
-"""What things have cost: seconds of packages that were compiled, and of all else of a build, for estimates alone.
+"""What things have cost: seconds of packages that were compiled, of copies, and of all else of a build, for estimates.
 
 Of each the last few measurements are kept. A package from outside is the scope's, whatever project wanted it; a member,
 and what a build takes beside compiling, are the project's.
@@ -26,6 +26,8 @@ class CostKind(StrEnum):
     """A package of the tree, by its name."""
     REST = "rest"
     """A build without what it compiled, by its rung, or by its `Way`."""
+    COPY = "copy"
+    """The copy of another lineage's workspace; its name is `Way.FORK`."""
 
 
 class Way(StrEnum):
@@ -33,6 +35,8 @@ class Way(StrEnum):
 
     UNITS_ALONE = "units alone"
     """Nothing is cooked before the answer, for all that is needed is stored."""
+    FORK = "fork"
+    """The workspace is a copy of another lineage's, made first."""
 
 
 @dataclass(frozen=True, slots=True)

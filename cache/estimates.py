@@ -1,6 +1,6 @@
 """How long a build should take, from what the like of it has taken: pure functions, for people alone.
 
-Nothing is decided by an estimate. Where too little is known there is none.
+Nothing is decided by these. Where too little is known there is none.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,6 +16,7 @@ _LIKE: Mapping[Rung | Way, Rung] = {
     Rung.UNITS: Rung.NONE,
     Rung.NONE: Rung.UNITS,
     Way.UNITS_ALONE: Rung.LAYER,
+    Way.FORK: Rung.LAYER,
 }
 """Rungs on which a build has nearly the same to do beside compiling."""
 

@@ -18,7 +18,8 @@ from cache.digest import Digest
 
 _COLUMNS = (
     "sequence, id, scope, project, state, attempt, created_at, started_at, finished_at, "
-    "request, progress, outcome, failure"
+    "request, progress, outcome, failure, "
+    "(SELECT value FROM verifications WHERE verifications.build = builds.id) AS verification"
 )
 
 
@@ -54,6 +55,7 @@ class BuildRow:
     progress: bytes | None
     outcome: bytes | None
     failure: bytes | None
+    verification: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

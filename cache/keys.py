@@ -10,7 +10,8 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cache.differences import Difference, Subject, difference
+from cache.comparing import difference
+from cache.differences import Difference, Subject
 from cache.digest import Digest
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cache.differences import Difference, FilesChanged, Subject, subject_of
+from cache.forking import Weighed
 from cache.keys import Key
 
 
@@ -46,6 +47,8 @@ class WhyNot(StrEnum):
     """What the lineage's builds have opened is not known."""
     UNKNOWN_LAYOUT = "unknown_layout"
     """How the toolchain keeps what it compiles is not known: it works from layers alone."""
+    COPYING_COSTS_MORE = "copying_costs_more"
+    """Another lineage's workspace could be forked, and compiling over the layer should take less; see `weighed`."""
     ASKED_NOT_TO = "asked_not_to"
     """The request wanted a clean build."""
 
@@ -59,6 +62,8 @@ class Refusal:
     differences: tuple[Difference, ...] = ()
     parent: str | None = None
     """The lineage whose workspace could have been forked; then the reason is against that."""
+    weighed: Weighed | None = None
+    """What forking it was expected to cost and to spare."""
 
     @property
     def reason(self) -> WhyNot | Subject:

@@ -248,6 +248,13 @@ def _observed(tables: Tables) -> None:
     tables.table("observed").create_index(["scope", "project", "lineage", "settings", "created_at"])
 
 
+def _verifications(tables: Tables) -> None:
+    columns = {"build": str, "scope": str, "key": str, "images": str, "result": str, "value": bytes, "at": float}
+    tables.table("verifications").create(columns, pk="build", not_null=set(columns), strict=True)
+    tables.table("verifications").create_index(["scope", "key"])
+    tables.table("verifications").create_index(["result"])
+
+
 STEPS: Steps = (
     ("0001_first", _first),
     ("0002_owners", _owners),
@@ -260,6 +267,7 @@ STEPS: Steps = (
     ("0010_differences", _differences),
     ("0010_costs", _costs),
     ("0011_observed", _observed),
+    ("0012_verifications", _verifications),
 )
 
 

@@ -23,10 +23,11 @@ from cache.inventory import Inventory
 from cache.observations import Observations
 from cache.trees import Trees
 from cache.units import Units
+from cache.verifications import Verifications
 from cache.workspaces import Workspaces
 
 
-class Store(Trees, Index, Observations, Workspaces, Units, Costs, Fetched, History, Inventory):
+class Store(Trees, Index, Observations, Workspaces, Units, Costs, Fetched, History, Verifications, Inventory):
     """All that is on record, a class for each kind; `blobs` are the files that records name."""
 
     def __init__(self, database: Database, blobs: BlobStore, lock: StateDirLock, instance: str) -> None:

@@ -33,12 +33,14 @@ class Behind:
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue(most)
         self._log = structlog.get_logger()
 
-    def put(self, name: str, about: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        """To be done when there is time; returns at once."""
+    def put(self, name: str, about: str, work: Callable[[], Coroutine[Any, Any, object]]) -> bool:
+        """To be done when there is time; returns at once, and whether there was room for it."""
         try:
             self._waiting.put_nowait(_Waiting(name, about, work))
         except asyncio.QueueFull:
             self._log.warning(f"{name}.dropped", about=about)
+            return False
+        return True
 
     async def run(self) -> None:
         """Work until cancelled."""

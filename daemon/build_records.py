@@ -12,7 +12,7 @@ import msgspec
 
 from cache.digest import Digest
 from cache.history import BuildChange, BuildRow, History, NewBuild, NewEvent, Verdict
-from daemon.builds import Build, BuildFailure, BuildRequest, BuildState, Diagnostic, Outcome, StageRecord
+from daemon.builds import Build, BuildFailure, BuildRequest, BuildState, Diagnostic, Outcome, StageRecord, Verification
 from daemon.errors import IdempotencyMismatch, QueueFull, UnknownBuild
 from daemon.events import EventKind
 
@@ -51,6 +51,7 @@ _request = msgspec.json.Decoder(BuildRequest).decode
 _done = msgspec.json.Decoder(BuildDone).decode
 _outcome = msgspec.json.Decoder(Outcome).decode
 _failure = msgspec.json.Decoder(BuildFailure).decode
+_verification = msgspec.json.Decoder(Verification).decode
 
 
 class BuildRecords:
@@ -167,4 +168,5 @@ def _build(row: BuildRow) -> Build:
         outcome=_outcome(row.outcome) if row.outcome else None,
         failure=_failure(row.failure) if row.failure else None,
         diagnostics=done.diagnostics,
+        verification=_verification(row.verification) if row.verification else None,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from cache.differences import FilesChanged
 from cache.reuse import ReuseReport
 
 DEFAULT_SCOPE = "default"
@@ -127,6 +128,8 @@ class BuildRequest:
     """The lineage whose workspace the first build of this one forks; None: `main`'s, else the one used last."""
     scope: str = DEFAULT_SCOPE
     revision: Revision = field(default_factory=Revision)
+    verify: bool = False
+    """Build it again clean behind the answer and compare, whatever the sample."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +220,52 @@ class Outcome:
     """Blob digest of the lock that was made because the source has none."""
 
 
+class Verified(StrEnum):
+    """What came of building a build again clean."""
+
+    WAITING = "waiting"
+    """It is to be done behind the answers."""
+    EQUAL = "equal"
+    """Every image has the same digest."""
+    DIFFERENT = "different"
+    """An image that two clean builds agree on is another one: what was reused was wrong, and is revoked."""
+    UNSTABLE = "unstable"
+    """Two clean builds differ from each other: the source is not reproducible, and nothing can be told."""
+    FAILED = "failed"
+    """The clean build could not be done."""
+    DROPPED = "dropped"
+    """It was not done: the daemon ended, too many waited, or the sources are not here any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageDifference:
+    """An image that a clean build of the same sources made otherwise."""
+
+    binary: str
+    digest: str
+    """Of the build's own image manifest."""
+    clean: str | None
+    """Of the clean build's; None: it failed where this one did not."""
+    files: FilesChanged
+    """From this image to the clean one's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """A clean build beside one that reused something; `seconds` is what it took, `at` when it ended, in Unix time."""
+
+    result: Verified
+    detail: str = ""
+    """Why it failed or was dropped; how the clean build failed."""
+    at: float | None = None
+    seconds: float = 0.0
+    images: tuple[ImageDifference, ...] = ()
+    units: tuple[str, ...] = ()
+    """`name version` of packages of which a stored unit has other bytes than the clean build's."""
+    revoked: int = 0
+    """How many entries of the cache were revoked."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """A build's record. Times are Unix seconds; `sequence` orders builds by acceptance."""
@@ -234,3 +283,5 @@ class Build:
     failure: BuildFailure | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
     """Also of a build that failed."""
+    verification: Verification | None = None
+    """None: it is not in the sample."""

@@ -18,6 +18,8 @@ Seconds = NewType("Seconds", float)
 Count = NewType("Count", int)
 """At least one."""
 Positive = NewType("Positive", float)
+Share = NewType("Share", float)
+"""From 0 to 1."""
 
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -164,6 +166,13 @@ class UnitSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerifySettings:
+    """The proof of reuse: which builds are built again clean behind their answers."""
+
+    rate: Share = Share(0.01)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UploadSettings:
     """The bounds of one upload, and how many are read at once."""
 
@@ -231,6 +240,7 @@ class Config:
     cache: CacheSettings = field(default_factory=CacheSettings)
     workspaces: WorkspaceSettings = field(default_factory=WorkspaceSettings)
     units: UnitSettings = field(default_factory=UnitSettings)
+    verify: VerifySettings = field(default_factory=VerifySettings)
     upload: UploadSettings = field(default_factory=UploadSettings)
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

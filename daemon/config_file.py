@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from cache.errors import Failure
-from daemon.config import Bytes, Config, Count, Positive, Seconds
+from daemon.config import Bytes, Config, Count, Positive, Seconds, Share
 
 _UNITS: Mapping[Any, Mapping[str, float]] = {
     Bytes: {
@@ -152,6 +152,12 @@ def _positive(value: object) -> Positive:
     return Positive(float(value))
 
 
+def _share(value: object) -> Share:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise _Unexpected("a number from 0 to 1")
+    return Share(float(value))
+
+
 def _bytes(value: object) -> Bytes:
     expected = 'a size above 0: a number of bytes, or a text with a unit such as "64 MiB"'
     number = _quantity(Bytes, value, expected)
@@ -184,6 +190,7 @@ _READERS: Mapping[Any, Callable[[object], Any]] = {
     bool: _switch,
     Count: _count,
     Positive: _positive,
+    Share: _share,
     Bytes: _bytes,
     Seconds: _seconds,
 }

@@ -244,6 +244,13 @@ class SandboxGone(Failure):
     title = "A build's container was taken away"
 
 
+class GroundRevoked(Failure):
+    """What a build had reused was revoked while it compiled: it begins again without."""
+
+    kind = "ground_revoked"
+    title = "What the build had reused was revoked"
+
+
 class Interrupted(Failure):
     """The daemon was ended in the middle of the build more often than it tries again."""
 

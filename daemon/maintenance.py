@@ -200,6 +200,21 @@ class Maintenance:
                 return contents(list(surplus(found, keep, self._clock(), await self._pinned(found))))
             return await self._removed(found, keep, Eviction.ASKED)
 
+    async def revoke(self, names: Collection[EntryName]) -> int:
+        """Remove these, whoever uses them: they are not to be trusted. Returns how many were there."""
+        async with self._one_at_a_time:
+            # An image goes only after what stands on it.
+            found = sorted(await self._entries(), key=lambda entry: entry.name.kind is EntryKind.LAYER)
+            going = [entry for entry in found if entry.name in names]
+            await to_the_end(self._remove(going))
+            self._metrics.evicted(Eviction.REVOKED, len(going))
+            return len(going)
+
+    async def discard(self, blobs: Collection[Digest]) -> None:
+        """Remove those of these blobs that no record names."""
+        named = {blob for entry in await self._entries() for blob in entry.blobs}
+        await asyncio.to_thread(self._remove_blobs, set(blobs) - named)
+
     async def _entries(self) -> tuple[Entry, ...]:
         uses = self._uses.take()
         if uses:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cache.differences import Subject
 from cache.reuse import Rung, WhyNot
-from daemon.builds import Build, BuildState, Outcome, StageName
+from daemon.builds import Build, BuildState, Outcome, StageName, Verified
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 """Buckets of durations: 10 ms to one hour."""
@@ -72,6 +72,8 @@ class Eviction(StrEnum):
     """The cache was larger than it may be."""
     ASKED = "prune"
     """Somebody asked for it."""
+    REVOKED = "revoked"
+    """A clean build came to another image."""
 
 
 class Metrics:
@@ -96,6 +98,9 @@ class Metrics:
         self._uploaded = self._counter("upload_bytes", "Bytes of sources that came in.", ["door"])
         self._engine = self._counter("engine_errors", "Calls that the container engine failed.", ["operation"])
         self._retries = self._counter("retries", "Attempts that were repeated, by kind of failure.", ["reason"])
+        self._verified = self._counter(
+            "verifications", "Builds that were built again clean, by what came of it.", ["result"]
+        )
         self._image = Histogram(
             "bloomery_image_bytes", "Bytes of all files of a built image.", buckets=BYTES, registry=registry
         )
@@ -106,6 +111,9 @@ class Metrics:
             self._held.labels(kind)
         for eviction in Eviction:
             self._evicted.labels(eviction)
+        for verified in Verified:
+            if verified is not Verified.WAITING:
+                self._verified.labels(verified)
         for door in Door:
             self._uploaded.labels(door)
         for rung in Rung:
@@ -165,6 +173,10 @@ class Metrics:
     def retried(self, reason: str) -> None:
         """An attempt at a build is repeated; `reason` is a failure's kind."""
         self._retries.labels(reason).inc()
+
+    def verified(self, result: Verified) -> None:
+        """A build was built again clean, or that was given up."""
+        self._verified.labels(result).inc()
 
     def _reused(self, outcome: Outcome) -> None:
         report = outcome.reuse

@@ -12,19 +12,19 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from cache.errors import Blame, Failure
+from cache.errors import Failure
 from cache.history import BuildChange
+from daemon.build_endings import Stop, failed, final, may_be_tried_again
 from daemon.build_progress import BuildProgress
-from daemon.build_records import Accepted, BuildRecords, encoded, queue_full
-from daemon.builds import Build, BuildFailure, BuildRequest, BuildState, Outcome
+from daemon.build_records import Accepted, BuildRecords, queue_full
+from daemon.builds import Build, BuildRequest, BuildState, Outcome
 from daemon.config import BuildSettings
-from daemon.errors import Draining, Interrupted, NoToolchain
+from daemon.errors import Draining, Interrupted
 from daemon.event_log import EventLog
 from daemon.events import EventKind, Progress
 from daemon.metrics import Metrics
@@ -32,8 +32,6 @@ from daemon.metrics import Metrics
 T = TypeVar("T")
 
 _STORE_PAUSE = 1.0
-_NOT_AGAIN = (NoToolchain,)
-"""The infrastructure's, and no short wait will mend it."""
 
 
 class Runner(Protocol):
@@ -42,13 +40,6 @@ class Runner(Protocol):
     async def run(self, build: Build, progress: Progress) -> Outcome:
         """One attempt, `build.attempt`; raises a `Failure`. When cancelled, it cleans up before it ends."""
         ...
-
-
-class Stop(StrEnum):
-    """Why a running build is to end early."""
-
-    CANCEL = "cancel"
-    DRAIN = "drain"
 
 
 @dataclass(slots=True)
@@ -107,7 +98,7 @@ class Scheduler:
                     f"The daemon ended in the middle of all {build.attempt} attempts: look into its log for why, and "
                     "send the request again.",
                 )
-                await self._change(build, self._failed(interrupted), BuildState.RUNNING)
+                await self._change(build, failed(interrupted, self._clock()), BuildState.RUNNING)
         self._queue.extend(build.id for build in await self._records.waiting())
         self._metrics.count_builds(await self._records.counts())
         self._accepting = True
@@ -213,7 +204,7 @@ class Scheduler:
         while True:
             progress = BuildProgress(build.id, self._events, self._metrics, self._clock)
             ended = await self._attempt(job, build, progress)
-            if not isinstance(ended, Failure) or not self._again(build, ended):
+            if not isinstance(ended, Failure) or not may_be_tried_again(build, ended, self._settings.attempts):
                 break
             await self._wait_before_next(job, build, ended)
             if stop := job.early_end():
@@ -241,10 +232,6 @@ class Scheduler:
         self._log.error("build.failed_inside", build=build.id, exc_info=error)
         return Failure(f"{type(error).__name__} in the daemon, which its log has in full: tell its operator.")
 
-    def _again(self, build: Build, failure: Failure) -> bool:
-        known = failure.kind != Failure.kind and not isinstance(failure, _NOT_AGAIN)
-        return known and failure.blame is Blame.INFRASTRUCTURE and build.attempt < self._settings.attempts
-
     async def _wait_before_next(self, job: _Job, build: Build, failure: Failure) -> None:
         pause = self._settings.backoff * 2 ** (build.attempt - 1)
         self._metrics.retried(failure.kind)
@@ -256,37 +243,12 @@ class Scheduler:
                 await job.stopped.wait()
 
     async def _settle(self, build: Build, ended: Outcome | Failure | Stop, done: bytes) -> None:
-        change = self._final(build, ended, done)
+        change = final(build, ended, done, self._clock())
         settled = await self._stored(partial(self._change, build, change, BuildState.RUNNING))
         if settled is not None and settled.state.final:
             self._metrics.build_ended(settled)
             kind = settled.failure.kind if settled.failure else None
             self._log.info("build.ended", build=build.id, state=str(settled.state), kind=kind)
-
-    def _final(self, build: Build, ended: Outcome | Failure | Stop, done: bytes) -> BuildChange:
-        if ended is Stop.DRAIN:
-            return BuildChange(state=BuildState.QUEUED, attempt=build.attempt - 1)
-        if ended is Stop.CANCEL:
-            return BuildChange(state=BuildState.CANCELLED, finished_at=self._clock(), progress=done)
-        if isinstance(ended, Failure):
-            return self._failed(ended, done)
-        return BuildChange(
-            state=BuildState.SUCCEEDED,
-            finished_at=self._clock(),
-            project=ended.project,
-            progress=done,
-            outcome=encoded(ended),
-        )
-
-    def _failed(self, failure: Failure, done: bytes | None = None) -> BuildChange:
-        value = BuildFailure(
-            kind=failure.kind,
-            title=failure.title,
-            detail=failure.detail,
-            blame=failure.blame,
-            evidence=dict(failure.evidence),
-        )
-        return BuildChange(state=BuildState.FAILED, finished_at=self._clock(), failure=encoded(value), progress=done)
 
     async def _change(self, build: Build, change: BuildChange, expected: BuildState) -> Build | None:
         """Write the events that came before, then the new state with its own."""

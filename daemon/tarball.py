@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from cache.digest import Digest, DigestMismatch
+from daemon.engine.settled import to_the_end
 
 _PIECE = 1 << 20
 _END = bytes(2 * tarfile.BLOCKSIZE)
@@ -130,8 +131,11 @@ async def stream(members: Iterable[Member]) -> AsyncIterator[bytes]:
 
 
 async def threaded(source: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Any iterator of bytes, each step taken in a thread."""
+    """Any iterator of bytes, each step taken in a thread.
+
+    Whoever is cancelled waits for the step that is under way: an iterator is not left while a thread is still in it.
+    """
     done = object()
-    while (piece := await asyncio.to_thread(next, source, done)) is not done:
+    while (piece := await to_the_end(asyncio.to_thread(next, source, done))) is not done:
         assert isinstance(piece, bytes)
         yield piece

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from daemon.engine.docker import DockerEngine
 from daemon.toolchains import record
@@ -18,10 +20,30 @@ from tests.fakes.docker import docker
 from tests.fakes.layouts import NEW_LAYOUT
 
 TOOLCHAIN = "bloomery/toolchain:stable"
+_LAWS = "tests/caching/"
+"""Its daemons share nothing with those of the other suites: neither instances nor images."""
+_WITHOUT_ENGINE = ("tests/unit/", "tests/hostile/")
 
 # No test has a clock: on a busy machine any example may take long.
 hypothesis.settings.register_profile("bloomery", deadline=None)
 hypothesis.settings.load_profile("bloomery")
+
+
+class _Suites(LoadScopeScheduling):
+    """Where two run at once: a suite's tests on the engine go one after another, for they look at what is in it.
+
+    All else goes by files, whose fixtures are made once.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        if path.startswith(_WITHOUT_ENGINE):
+            return path
+        return _LAWS if path.startswith(_LAWS) else "engine"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Suites:
+    return _Suites(config, log)
 
 
 @dataclass(slots=True)
@@ -38,7 +60,7 @@ class Leftovers:
             if containers := docker("ps", "--all", "--quiet", "--filter", label).split():
                 docker("rm", "--force", *containers)
             if images := docker("images", "--quiet", "--no-trunc", "--filter", label).split():
-                docker("rmi", "--force", *set(images))
+                docker("rmi", "--force", *dict.fromkeys(images))  # the newest first: it may stand on an older one
         for image in self.images:
             subprocess.run(["docker", "rmi", "--force", image], capture_output=True, check=False)
 
@@ -79,7 +101,7 @@ def toolchain_facts(engine: str) -> tuple[str, bytes]:
 @pytest.fixture(scope="session")
 def new_layout(toolchain_facts: tuple[str, bytes]) -> Iterator[tuple[str, tuple[str, bytes]]]:
     """A toolchain image whose cargo has layout v2, by its environment alone; its image id, and what is kept of it."""
-    reference = "bloomery-e2e/toolchain:v2"
+    reference = f"bloomery-e2e/toolchain:v2-{os.getpid()}"
     image, written = toolchain_facts
     container = docker("create", image, "true")
     try:

@@ -19,6 +19,7 @@ _WHY = {
     "opened": "something has changed that the builds have seen",
     "not_observed": "it is not known what the builds have seen",
     "unknown_layout": "how this toolchain's cargo lays out what it compiles is not known",
+    "copying_costs_more": "a copy of it should take longer than compiling over the layer",
     "asked_not_to": "the request asked for a clean build",
 }
 _OF_PARENT = {
@@ -27,6 +28,7 @@ _OF_PARENT = {
     "pruned": "has lost its own",
     "damaged": "could not be used",
     "busy": "is being built",
+    "copying_costs_more": "is not worth a copy",
 }
 """Why no other lineage's workspace was forked."""
 _PARENT_CHANGED = {
@@ -75,6 +77,8 @@ def _reason(refusal: Json) -> str:
         words = _OF_PARENT.get(why, why)
         for change in refusal.get("differences", ())[:1]:
             words = _PARENT_CHANGED.get(str(change.get("about")), words)
+        if weighed := refusal.get("weighed"):
+            words += f": {weighed['copying']:.1f} s to spare {weighed['compiling']:.1f} s of compiling"
         return f"none for this lineage (its parent `{parent}` {words})"
     if why == "first_build" and refusal["rung"] in _OF_LINEAGE:
         return _FIRST_OF_LINEAGE

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from api.client.reasons import refusals
+from api.client.verdicts import verdict
 
 Json = dict[str, Any]
 """A JSON object of the API."""
@@ -188,6 +189,8 @@ def report(build: Json, told_before: Collection[str] = ()) -> list[str]:
         what = f"{image['binary']}: {size(image['size'])} in {count(image['files'], 'file')}"
         told.append(status("Image", f"{what} ({', '.join(image['tags']) or image['digest'][:19]})"))
         told += [" " * 13 + f"warning: {warning}" for warning in image.get("warnings", ())]
+    if (build.get("verification") or {}).get("result") == "waiting":
+        told.append(status("Verifying", f"behind this answer; `bloomery show {build['id']}` tells what came of it"))
     return [*told, status("Finished", f"build {build['id']} in {duration(seconds_of(build))}")]
 
 
@@ -236,6 +239,9 @@ def record(build: Json) -> list[str]:
             told.append(f"{'':<10} {image['binary']}: {size(image['size'])} in {count(image['files'], 'file')}")
             told.append(f"{'':<10} {image['digest']}")
             told += [f"{'':<10} warning: {warning}" for warning in image.get("warnings", ())]
+    if verification := build.get("verification"):
+        lines = verdict(verification, duration(verification["seconds"]))
+        told += [f"{'verify' if at == 0 else '':<10} {line}" for at, line in enumerate(lines)]
     if build.get("failure"):
         told += [f"{'failure' if at == 0 else '':<10} {line}" for at, line in enumerate(problem(build["failure"]))]
     return told

@@ -31,6 +31,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--detach", "-d", action="store_true", help="print the build's id and do not wait")
     add("--json", action="store_true", help="print the build's record as JSON")
     add(
+        "--verify",
+        action="store_true",
+        help="build it again clean behind the answer; `bloomery show` tells if it differs",
+    )
+    add(
         "--cancel-on-interrupt",
         action="store_true",
         help="Ctrl-C cancels the build (also: BLOOMERY_ON_INTERRUPT=cancel); by default it goes on in the daemon",
@@ -41,6 +46,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Build, follow, report; returns the exit code."""
     with Client.of_environment(console.environment) as client:
         source = Source(options, console)
+        if options.verify:
+            source.request["verify"] = True
         key = os.urandom(16).hex()
         build = source.ask(client, lambda: client.create_build(source.request, key))
         if options.detach:

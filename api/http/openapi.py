@@ -12,7 +12,8 @@ import msgspec
 
 from api.errors import MalformedRequest, Unauthorized
 from api.http.endpoint import Access, Endpoint, Form, JsonForm, Reply
-from api.http.schemas import DigestText, Problem
+from api.http.schemas.problem import Problem
+from api.http.schemas.texts import DigestText
 from api.problems import MEDIA_TYPE, header_names, status_of
 from cache.errors import Failure
 

@@ -52,6 +52,8 @@ class Limits:
     """A step that prints nothing for so long is ended."""
     output: int = 64 << 20
     """A step that prints more than this is ended."""
+    weight: float = 1.0
+    """Of the processors' time where others want it, too: what it gets for each 1 that another gets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,12 +28,6 @@ class Isolation:
     """What this host supports; `lines` says it in words, `warnings` is the part that an operator should act on."""
 
     boundary: Boundary
-    runtime: str
-    seccomp: bool
-    apparmor: bool
-    rootless: bool
-    mapped_users: bool
-    cgroup: str
     lines: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -53,12 +47,6 @@ def isolation(engine: EngineInfo, runtime: str | None) -> Isolation:
     )
     return Isolation(
         boundary=boundary,
-        runtime=runtime or "",
-        seccomp="seccomp" in offered,
-        apparmor="apparmor" in offered,
-        rootless=rootless,
-        mapped_users=mapped,
-        cgroup=engine.cgroup,
         lines=lines,
         warnings=tuple(_warnings(engine, runtime, offered, boundary)),
     )

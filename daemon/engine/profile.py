@@ -12,6 +12,8 @@ from daemon.engine.seccomp import profile as seccomp_profile
 _NANO = 1_000_000_000
 _SMALLEST_SHARE = 10_000_000
 """Engines refuse less than a hundredth of a CPU."""
+_USUAL_WEIGHT = 1024
+"""What engines call 1; the least is 2."""
 
 
 def create_request(spec: SandboxSpec, engine: EngineInfo) -> dict[str, Any]:
@@ -59,6 +61,7 @@ def _host_config(spec: SandboxSpec, engine: EngineInfo) -> dict[str, Any]:
         "Memory": limits.memory,
         "MemorySwap": limits.memory,
         "NanoCpus": max(int(cpus * _NANO), _SMALLEST_SHARE),
+        "CpuShares": max(int(limits.weight * _USUAL_WEIGHT), 2),
         "PidsLimit": limits.pids,
         "Ulimits": _ulimits(spec, engine),
         "Tmpfs": _in_memory(spec),

@@ -21,4 +21,3 @@ class Architecture:
 
 
 AMD64 = Architecture("amd64", "EM_X86_64", "x86_64-linux-gnu")
-ARM64 = Architecture("arm64", "EM_AARCH64", "aarch64-linux-gnu")

@@ -49,6 +49,8 @@ class Ingredients:
     provisions: Provisions
     units: tuple[UnitRecord, ...] = ()
     """Stored ones, each after those that it was compiled against."""
+    repository: str = "bloomery/layer"
+    """Of the image's reference."""
 
     def elsewhere(self) -> "Ingredients":
         """For a sandbox in which nothing has run yet."""
@@ -96,7 +98,7 @@ class CookStage:
                     await sandboxes.run(sandbox, step, reader)
                 await sandboxes.run(sandbox, project.cooking.settle(reader), project.reader(progress))
             async with progress.stage(StageName.COMMIT):
-                reference = f"bloomery/layer:{key.hex[:32]}"
+                reference = f"{ingredients.repository}:{key.hex[:32]}"
                 image_id = await self._images.commit(sandbox, reference, _labels(sandboxes.labels, key.hex))
                 placed = tuple(placing.placed) if placing is not None else ()
                 live = project.cooking.live(reader)

@@ -8,6 +8,7 @@ from daemon.builds import BuildRequest, ImageRequest, Reuse
 from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.plan import PlanStage
+from daemon.pipeline.weighing import Weighing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +43,14 @@ class Explanation:
 class Explainer:
     """Plans and chooses, and stops there."""
 
-    def __init__(self, *, trees: Trees, plan: PlanStage, fetch: FetchStage, forecaster: Forecaster) -> None:
-        self._forecaster = forecaster
+    def __init__(
+        self, *, trees: Trees, plan: PlanStage, weighing: Weighing, fetch: FetchStage, forecaster: Forecaster
+    ) -> None:
+        self._weighing = weighing
         self._trees = trees
         self._plan = plan
         self._fetch = fetch
+        self._forecaster = forecaster
 
     async def explain(self, request: BuildRequest) -> Explanation:
         """What a build of this request would stand on now; the failures are those of the plan stage."""
@@ -62,7 +66,7 @@ class Explainer:
                 source = replace(source, lock=lock)
                 project = await self._plan.plan(source)
         plan = project.plan
-        reusable = await self._plan.reusable(plan, request)
+        reusable = await self._weighing.reusable(project, request)
         forecast = await self._forecaster.forecast(project, request, reusable)
         return Explanation(
             project=plan.project,

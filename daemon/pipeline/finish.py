@@ -1,6 +1,6 @@
 """From binaries to published images: assemble, check, publish, in that order, for each image that was asked for."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from cache.digest import Digest
@@ -46,15 +46,7 @@ class FinishStage:
         progress = attempt.progress
         async with progress.stage(StageName.ASSEMBLE):
             assembled = []
-            for request in plan.images:
-                image = await self._assembler.assemble(
-                    result.binaries[str(request.binary)],
-                    request.settings,
-                    plan.link,
-                    source.tree,
-                    plan.toolchain,
-                    directory=source.request.directory,
-                )
+            async for image in self.assembled(result, source, plan):
                 attempt.publishing.send(image.manifest_digest)
                 assembled.append(image)
         async with progress.stage(StageName.CHECK):
@@ -72,6 +64,18 @@ class FinishStage:
                     await self._published(image, request, attempt)
                     for image, request in zip(assembled, plan.images, strict=True)
                 ]
+            )
+
+    async def assembled(self, result: CompileResult, source: Source, plan: Plan) -> AsyncIterator[AssembledImage]:
+        """The images of a compile, in the order of the request; blobs, and in no engine."""
+        for request in plan.images:
+            yield await self._assembler.assemble(
+                result.binaries[str(request.binary)],
+                request.settings,
+                plan.link,
+                source.tree,
+                plan.toolchain,
+                directory=source.request.directory,
             )
 
     async def publish_again(self, images: Sequence[BuiltImage], plan: Plan, attempt: Attempt) -> tuple[BuiltImage, ...]:

@@ -21,7 +21,7 @@ from cache.tree import SourceTree
 from cache.units import UnitKind
 from daemon.builds import BuildRequest
 from daemon.ecosystems.ecosystem import Project
-from daemon.pipeline.plan import Reusable
+from daemon.pipeline.reusable import Reusable
 from daemon.units.cook import CookNotes
 
 
@@ -61,7 +61,7 @@ class Forecaster:
         dependencies = tuple(package for package in needed if package not in there)
         members = await self._members(project, reusable)
         measured = await self._known.costs(request.scope, plan.project, {_name(package) for package in needed})
-        way = Way.UNITS_ALONE if rung is Rung.UNITS and reusable.nothing_missing else rung
+        way = _way(reusable)
         cold = Work(way=Rung.NONE, dependencies=_names(needed), members=_names(plan.members))
         work = Work(way=way, dependencies=_names(dependencies), members=_names(members))
         return Forecast(
@@ -92,6 +92,16 @@ class Forecaster:
             fork = await asyncio.to_thread(project.compiling.forked, before, workspace.ledger)
             again = fork.again if fork else None
         return everyone if again is None else tuple(one for one in everyone if _name(one) in again.dirty)
+
+
+def _way(reusable: Reusable) -> Rung | Way:
+    match reusable.choice.rung:
+        case Rung.UNITS if reusable.nothing_missing:
+            return Way.UNITS_ALONE
+        case Rung.WORKSPACE if reusable.forked_from is not None:
+            return Way.FORK
+        case rung:
+            return rung
 
 
 def _needed(exact: Key, near: LayerRecord | None) -> Iterator[str]:

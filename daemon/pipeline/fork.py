@@ -4,6 +4,7 @@ The parent is only read, and is free as soon as it is copied. The copy stays wit
 parent's own next build would (law 4). What cannot be copied, or is not as it was left, is a slower build (law 9).
 """
 
+import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Forked:
     seconds: float
     holdings: Holdings
     """The parent's: its artefacts are here, and its lock is this one."""
+    copying: float
+    """Seconds that the copy took, without what it waited for its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +79,17 @@ class Forks:
         lineage = (attempt.request.scope, project.plan.project, parent)
         async with AsyncExitStack() as stack:
             async with attempt.progress.stage(StageName.FORK), self._workspaces.borrowed(lineage) as borrowed:
+                started = time.monotonic()
                 fork = await self._fork(project, borrowed)
                 base = await self._base(project.plan, attempt.request.scope, borrowed)
                 sandbox = await self._created(base, fork, attempt, stack)
                 await self._copy(borrowed, _artefacts(project.plan, fork, base), sandbox)
+                copying = time.monotonic() - started
             copied_of = borrowed.workspace
             holdings = read_holdings(copied_of.holdings) or Holdings()
-            yield Forked(sandbox=sandbox, again=fork.again, seconds=copied_of.seconds, holdings=holdings)
+            yield Forked(
+                sandbox=sandbox, again=fork.again, seconds=copied_of.seconds, holdings=holdings, copying=copying
+            )
 
     async def _fork(self, project: Project, borrowed: Borrowed) -> Fork:
         workspace = borrowed.workspace

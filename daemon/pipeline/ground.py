@@ -11,21 +11,22 @@ from typing import Protocol
 
 from cache.costs import Way
 from cache.digest import Digest
-from cache.errors import Failure
 from cache.reuse import Refusal, Rung, WhyNot
 from cache.tree import SourceTree
 from cache.workspaces import WorkspaceRecord
 from daemon.ecosystems.ecosystem import Project, UntrustworthyLayer, UntrustworthyWorkspace
 from daemon.ecosystems.planned import Plan, Source
-from daemon.errors import FetchFailed, ImageGone, SandboxGone
+from daemon.errors import FetchFailed, SandboxGone
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.compile import CompileResult, CompileStage, Left
 from daemon.pipeline.fork import Forks
+from daemon.pipeline.ladder import Ladder
 from daemon.pipeline.later import LaterLayers
-from daemon.pipeline.layers import Layer, Layers
+from daemon.pipeline.layers import Layers
 from daemon.pipeline.moves import Found, KeepHeld, Moves
-from daemon.pipeline.over_units import OverUnits
-from daemon.pipeline.plan import PlanStage, Reusable
+from daemon.pipeline.over_layer import CompiledOverLayer, OverLayer
+from daemon.pipeline.over_units import KeepFor, OverUnits
+from daemon.pipeline.reusable import Reusable
 from daemon.pipeline.workspaces import Unforkable, Workspaces, lineage_of
 from daemon.units.cook import LiveUnit
 from daemon.units.holdings import Holdings, read_holdings, write_holdings
@@ -70,6 +71,8 @@ class Compilation:
     """What coming by the layer took, where it was made just now."""
     forked_from: str | None = None
     """The lineage whose workspace it was a copy of."""
+    copying: float | None = None
+    """What making that copy took in seconds."""
 
     @property
     def spent(self) -> Mapping[str, float]:
@@ -83,20 +86,22 @@ class Grounds:
     def __init__(
         self,
         *,
-        plan: PlanStage,
+        ladder: Ladder,
         layers: Layers,
         compile: CompileStage,  # noqa: A002 - the stage's name
         over_units: OverUnits,
+        over_layer: OverLayer,
         later: LaterLayers,
         moves: Moves,
         workspaces: Workspaces,
         forks: Forks,
         trees: Trees,
     ) -> None:
-        self._plan = plan
+        self._ladder = ladder
         self._layers = layers
         self._compile = compile
         self._over_units = over_units
+        self._over_layer = over_layer
         self._later = later
         self._moves = moves
         self._workspaces = workspaces
@@ -114,7 +119,7 @@ class Grounds:
         if isinstance(done, Compilation):
             return done
         await attempt.sandboxes.removed()
-        reusable = await self._plan.below_workspace(planned.plan, attempt.request, planned.reusable, done)
+        reusable = await self._ladder.below_workspace(planned.plan, attempt.request, planned.reusable, done)
         return await self._below_workspace(planned, reusable, attempt)
 
     async def after_build(self, build: str) -> None:
@@ -178,7 +183,9 @@ class Grounds:
             rung=Rung.WORKSPACE,
             seconds_saved=max(0.0, fork.seconds - (time.monotonic() - started)),
             refusals=planned.reusable.against(Rung.RESULT, Rung.OBSERVED),
+            way=Way.FORK,
             forked_from=parent,
+            copying=fork.copying,
         )
 
     async def _as_it_is(
@@ -201,20 +208,23 @@ class Grounds:
                 attempt.progress.note(f"The kept {refusal.rung} is gone from here; it is made again.")
             elif refusal.why is WhyNot.DAMAGED and refusal.rung is Rung.LAYER:
                 attempt.progress.note("The kept layer is not the one that was cooked; it is made again.")
-        if reusable.nothing_missing:
-            done = await self._over_units_alone(planned, reusable, attempt)
-            if done is not None:
-                return done
-            await attempt.sandboxes.removed()
-            reusable = reusable.without_units()
-        return await self._over_layer(planned, reusable, attempt)
-
-    async def _over_units_alone(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Compilation | None:
-        """Without a cook before the answer; the layer comes behind it, for other lineages."""
 
         async def keep(left: Left, seconds: float, holdings: Holdings) -> None:
             await self._keep(seconds, planned, left, attempt, holdings)
 
+        if reusable.nothing_missing:
+            over_units = await self._over_units_alone(planned, reusable, attempt, keep)
+            if over_units is not None:
+                return over_units
+            await attempt.sandboxes.removed()
+            reusable = reusable.without_units()
+        done = await self._over_layer.compile(planned.project, reusable, attempt, keep)
+        return _of_layer(done)
+
+    async def _over_units_alone(
+        self, planned: Planned, reusable: Reusable, attempt: Attempt, keep: KeepFor
+    ) -> Compilation | None:
+        """Without a cook before the answer; the layer comes behind it, for other lineages."""
         done = await self._over_units.compile(planned.project, reusable.units, attempt, keep)
         if done is None:
             return None
@@ -230,36 +240,9 @@ class Grounds:
             way=Way.UNITS_ALONE,
         )
 
-    async def _over_layer(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Compilation:
-        layer = await self._layers.obtain(planned.project, reusable, attempt)
-        try:
-            result = await self._compiled(planned, layer, attempt)
-        except (ImageGone, UntrustworthyLayer, FetchFailed) as error:
-            # Nothing is fetched here: cargo misses in the layer what the cook had put there.
-            if isinstance(error, FetchFailed) and layer.rung is not Rung.LAYER:
-                raise
-            layer = await self._instead(layer, error, planned, attempt)
-            result = await self._compiled_at_last(planned, layer, attempt)
-        return Compilation(
-            result=result,
-            rung=layer.rung,
-            seconds_saved=layer.saved,
-            refusals=layer.refusals,
-            cooked=layer.spent,
-            cooked_units=layer.live,
-            seconds_below=0.0 if layer.rung is Rung.LAYER else layer.seconds,
-        )
-
-    async def _compiled(self, planned: Planned, layer: Layer, attempt: Attempt) -> CompileResult:
-        started = time.monotonic()
-
-        async def keep(left: Left) -> None:
-            holdings = await self._moves.of_layer(planned.project, layer)
-            await self._keep(layer.seconds + time.monotonic() - started, planned, left, attempt, holdings)
-
-        return await self._compile.compile(planned.project, layer.image_id, attempt, keep)
-
     async def _keep(self, seconds: float, planned: Planned, left: Left, attempt: Attempt, holdings: Holdings) -> None:
+        if not attempt.trust.held:
+            return
         now = time.time()
         scope, project, lineage = lineage_of(attempt.request, planned.plan.project)
         workspace = WorkspaceRecord(
@@ -280,24 +263,15 @@ class Grounds:
         )
         await self._workspaces.keep(workspace, attempt.sandboxes)
 
-    async def _instead(self, layer: Layer, error: Failure, planned: Planned, attempt: Attempt) -> Layer:
-        """A new layer in place of one that is gone or not to be trusted; raises `error` where that was just made."""
-        await self._forget(planned.project, layer, attempt)
-        if layer.rung is not Rung.LAYER:
-            raise error
-        attempt.progress.note(f"The dependency layer cannot be used ({error}); cooking it again.")
-        why = WhyNot.PRUNED if isinstance(error, ImageGone) else WhyNot.DAMAGED
-        refused = (*layer.refusals, Refusal(Rung.LAYER, why))
-        below = await self._plan.below_layer(planned.plan, attempt.request, refused)
-        return await self._layers.obtain(planned.project, below, attempt)
 
-    async def _compiled_at_last(self, planned: Planned, layer: Layer, attempt: Attempt) -> CompileResult:
-        try:
-            return await self._compiled(planned, layer, attempt)
-        except (ImageGone, UntrustworthyLayer):
-            await self._forget(planned.project, layer, attempt)
-            raise
-
-    async def _forget(self, project: Project, layer: Layer, attempt: Attempt) -> None:
-        await attempt.sandboxes.removed()
-        await self._layers.forget(project, attempt.request, layer.image_id)
+def _of_layer(done: CompiledOverLayer) -> Compilation:
+    layer = done.layer
+    return Compilation(
+        result=done.result,
+        rung=layer.rung,
+        seconds_saved=layer.saved,
+        refusals=layer.refusals,
+        cooked=layer.spent,
+        cooked_units=layer.live,
+        seconds_below=0.0 if layer.rung is Rung.LAYER else layer.seconds,
+    )

@@ -4,27 +4,23 @@ A cook is a build's own only in name: it has sandboxes of its own, and it begins
 it compiles is harvested as that of any cook is.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
-import structlog
-
-from cache.estimates import Forecast
 from daemon.behind import Behind
-from daemon.builds import Build, Diagnostic, StageName
+from daemon.builds import Build
 from daemon.ecosystems.ecosystem import Project
 from daemon.pipeline.attempt import Attempt, Attempts
+from daemon.pipeline.ladder import Ladder
 from daemon.pipeline.layers import Layers
-from daemon.pipeline.plan import PlanStage
+from daemon.pipeline.unheard import Unheard
 
 
 class LaterLayers:
     """Owes layers to builds that have had their answer."""
 
-    def __init__(self, *, plan: PlanStage, layers: Layers, attempts: Attempts, behind: Behind) -> None:
-        self._plan = plan
+    def __init__(self, *, ladder: Ladder, layers: Layers, attempts: Attempts, behind: Behind) -> None:
+        self._ladder = ladder
         self._layers = layers
         self._attempts = attempts
         self._behind = behind
@@ -44,37 +40,8 @@ class LaterLayers:
         """Cook now, unless the layer is there by then; raises what a cook raises."""
         own = replace(build, id=f"{build.id}-layer")
         try:
-            async with self._attempts.begun(own, _Unheard(own.id)) as attempt:
-                reusable = await self._plan.below_layer(project.plan, own.request, ())
+            async with self._attempts.begun(own, Unheard("layer", own.id)) as attempt:
+                reusable = await self._ladder.below_layer(project.plan, own.request, ())
                 await self._layers.obtain(project, reusable, attempt)
         finally:
             await self._layers.after_build(own.id)
-
-
-class _Unheard:
-    """The progress of what nobody follows; what a user would be told goes to the log."""
-
-    def __init__(self, build: str) -> None:
-        self._log = structlog.get_logger().bind(build=build)
-
-    @asynccontextmanager
-    async def stage(self, stage: StageName) -> AsyncIterator[None]:
-        """Not told."""
-        self._log.debug("layer.stage", stage=stage)
-        yield
-
-    def log(self, text: str) -> None:
-        """Not told."""
-
-    def compiled(self, package: str, *, fresh: bool, done: int, total: int) -> None:
-        """Not told."""
-
-    def forecast(self, forecast: Forecast) -> None:
-        """Not told."""
-
-    def diagnostic(self, diagnostic: Diagnostic) -> None:
-        """Not told."""
-
-    def note(self, text: str) -> None:
-        """To the log."""
-        self._log.info("layer.note", text=text)

@@ -21,7 +21,7 @@ from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.cook import CookedLayer, CookStage, Ingredients, is_layer
 from daemon.pipeline.fetch import FetchStage, Provisions
 from daemon.pipeline.given import saved
-from daemon.pipeline.plan import Reusable
+from daemon.pipeline.reusable import Reusable
 from daemon.units.background import Crop
 from daemon.units.cook import Cook, CookNotes, LiveUnit
 
@@ -81,6 +81,7 @@ class Layers:
         self._images = images
         self._cooking = KeyedLocks()
         self._stale: set[tuple[str, Digest]] = set()
+        self._unkept: dict[str, set[tuple[str, Digest]]] = {}
         self._ripe: dict[str, list[Crop]] = {}
 
     async def obtain(self, project: Project, reusable: Reusable, attempt: Attempt) -> Layer:
@@ -110,7 +111,7 @@ class Layers:
         """What waits for a build's end: harvests, and layers' images to be removed that a container still stood on."""
         for crop in self._ripe.pop(build, ()):
             self._harvests.put(crop)
-        stale, self._stale = self._stale, set()
+        stale, self._stale = self._stale | self._unkept.pop(build, set()), set()
         for image_id, key in stale:
             await self._discard(image_id, key)
 
@@ -118,6 +119,10 @@ class Layers:
         started = time.monotonic()
 
         async def keep(cooked: CookedLayer) -> None:
+            if not attempt.trust.held:
+                # For this build alone; its image goes when the build has ended.
+                self._unkept.setdefault(attempt.build.id, set()).add((cooked.image_id, project.plan.exact.digest))
+                return
             await to_the_end(self._keep(project, attempt.request, cooked, time.monotonic() - started))
 
         async def cook(provisions: Provisions) -> CookedLayer:
@@ -143,7 +148,7 @@ class Layers:
 
     def _harvest_later(self, project: Project, attempt: Attempt, cooked: CookedLayer) -> None:
         units = project.plan.units
-        if units is not None:
+        if units is not None and attempt.trust.held:
             cook = Cook(scope=attempt.request.scope, unit_key=units.key, origins=units.origins, notes=cooked.notes)
             crop = Crop(image_id=cooked.image_id, cook=cook, layout=units.layout)
             self._ripe.setdefault(attempt.build.id, []).append(crop)

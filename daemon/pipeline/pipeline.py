@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from cache.costs import Cost, CostKind
+from cache.costs import Cost, CostKind, Way
 from cache.digest import Digest, DigestMismatch
 from cache.gc import EntryKind, EntryName
 from cache.index import ResultRecord
@@ -21,7 +21,7 @@ from cache.units import UnitRecord
 from daemon.builds import Build, BuiltImage, Outcome, StageName
 from daemon.ecosystems.ecosystem import Project
 from daemon.ecosystems.planned import Plan
-from daemon.errors import EngineRefused, ImageGone
+from daemon.errors import EngineRefused, GroundRevoked, ImageGone
 from daemon.events import Progress
 from daemon.pipeline.attempt import Attempt, Attempts
 from daemon.pipeline.fetch import FetchStage
@@ -29,9 +29,11 @@ from daemon.pipeline.finish import FinishStage, stays
 from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.ground import Compilation, Grounds, Planned
 from daemon.pipeline.observed import Observed
-from daemon.pipeline.plan import PlanStage, Reusable
+from daemon.pipeline.plan import PlanStage
 from daemon.pipeline.results import read_outcome, remove_damaged
+from daemon.pipeline.reusable import Reusable
 from daemon.pipeline.twice import compiled_twice
+from daemon.pipeline.weighing import Weighing
 
 
 class Results(Protocol):
@@ -66,6 +68,14 @@ class Uses(Protocol):
         ...
 
 
+class Verifications(Protocol):
+    """Where a sample of the builds is built again, behind the answers."""
+
+    async def consider(self, planned: Planned, build: Build, outcome: Outcome) -> None:
+        """A build has succeeded; whatever comes of this, it has."""
+        ...
+
+
 class Pipeline:
     """Runs builds; many at a time, each in sandboxes of its own."""
 
@@ -73,6 +83,7 @@ class Pipeline:
         self,
         *,
         plan: PlanStage,
+        weighing: Weighing,
         fetch: FetchStage,
         grounds: Grounds,
         forecaster: Forecaster,
@@ -81,8 +92,10 @@ class Pipeline:
         observed: Observed,
         attempts: Attempts,
         uses: Uses,
+        verifications: Verifications,
     ) -> None:
         self._plan = plan
+        self._weighing = weighing
         self._fetch = fetch
         self._grounds = grounds
         self._forecaster = forecaster
@@ -91,6 +104,7 @@ class Pipeline:
         self._observed = observed
         self._attempts = attempts
         self._uses = uses
+        self._verifications = verifications
 
     async def run(self, build: Build, progress: Progress) -> Outcome:
         """Build; raises a `Failure` whose kind says whose turn it is.
@@ -117,10 +131,11 @@ class Pipeline:
             opened = like_it.opened if like_it is not None else None
             if outcome is None:
                 outcome, opened = await self._anew(planned, attempt, started)
-            if outcome.reuse.rung is not Rung.RESULT:
+            if outcome.reuse.rung is not Rung.RESULT and attempt.trust.held:
                 await self._remember(planned, build, outcome, time.monotonic() - started)
                 if opened is not None:
                     await self._observed.remember(planned.plan, build.request, opened)
+        await self._verifications.consider(planned, build, outcome)
         return outcome
 
     async def _planned(self, attempt: Attempt) -> Planned:
@@ -136,7 +151,7 @@ class Pipeline:
             async with progress.stage(StageName.PLAN):
                 source = replace(source, lock=lock)
                 project = await self._plan.plan(source)
-        reusable = await self._plan.reusable(project.plan, request)
+        reusable = await self._weighing.reusable(project, request)
         self._uses.note(build, *_used(project, reusable, request.scope))
         return Planned(source=source, project=project, reusable=reusable)
 
@@ -180,8 +195,10 @@ class Pipeline:
         for damaged in (one for one in (reusable.result, like_it) if one is not None):
             await asyncio.to_thread(remove_damaged, read_outcome(damaged.outcome), planned.source.blobs)
         if reusable.image is not None:
-            reusable = await self._plan.below_image(project.plan, attempt.request, reusable)
+            reusable = await self._weighing.below_image(project, attempt.request, reusable)
         compilation = await self._grounds.compile(replace(planned, reusable=reusable), attempt)
+        if compilation.rung is not Rung.NONE and not attempt.trust.held:
+            raise GroundRevoked("A clean build has shown that what this one had reused is not to be trusted.")
         images = await self._finish.finish(compilation.result, planned.source, project.plan, attempt)
         seconds = time.monotonic() - started
         costs = _costs(compilation, project.plan, seconds)
@@ -242,6 +259,8 @@ def _costs(compilation: Compilation, plan: Plan, seconds: float) -> Iterator[Cos
         kind = CostKind.MEMBER if package in plan.members else CostKind.DEPENDENCY
         yield Cost(kind, package.partition(" ")[0], took)
     yield Cost(CostKind.REST, compilation.way or compilation.rung, max(0.0, seconds - sum(compilation.spent.values())))
+    if compilation.copying is not None:
+        yield Cost(CostKind.COPY, Way.FORK, compilation.copying)
     if compilation.seconds_below:
         over = seconds - compilation.seconds_below - sum(compilation.result.spent.values())
         yield Cost(CostKind.REST, Rung.LAYER, max(0.0, over))

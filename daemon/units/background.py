@@ -17,7 +17,8 @@ from daemon.units.cook import Cook
 from daemon.units.harvest import Harvest
 from daemon.units.layout import UnitLayout
 
-_TARGET = "/target"
+TARGET = "/target"
+"""Where the artefacts of a layer are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ class Harvests:
         )
         sandbox = await settled(self._containers.create(spec), undo=self._containers.remove)
         try:
-            found = await self._harvester(crop.layout).harvest(self._containers.get(sandbox, _TARGET), crop.cook)
+            found = await self._harvester(crop.layout).harvest(self._containers.get(sandbox, TARGET), crop.cook)
         finally:
             await to_the_end(self._containers.remove(sandbox))
         self._log.info(

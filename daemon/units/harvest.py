@@ -8,6 +8,7 @@ lock proves their packages and cargo's messages named them.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -92,14 +93,29 @@ class Harvester:
 
     async def harvest(self, archive: AsyncIterator[bytes], cook: Cook) -> Harvest:
         """Store what may be stored of a target directory, given as a tar stream; raises `NoSpace` and the stream's."""
-        wanted = {live.unit for live in cook.notes.live}
         try:
-            async with spooled(archive, self._scratch, self._limits.archive, setting="archive") as spool:
-                target = await asyncio.to_thread(TargetDirectory, spool, self._layout, wanted, self._limits)
-                with target:
-                    return await self._harvest(target, cook)
+            async with self._target(archive, cook) as target:
+                return await self._harvest(target, cook)
         except (OutputTooLarge, BadTargetDirectory) as problem:
             return Harvest(unreadable=str(problem))
+
+    async def differing(self, archive: AsyncIterator[bytes], cook: Cook) -> tuple[UnitRecord, ...] | None:
+        """The stored units in whose place this cook has made other bytes; None: that cannot be told. Stores nothing."""
+        try:
+            async with self._target(archive, cook) as target:
+                seen = await asyncio.to_thread(_Seen, target, cook, self._layout)
+        except (OutputTooLarge, BadTargetDirectory):
+            return None
+        made = {(draft.made.id, draft.made.fingerprint): draft.digest for draft in seen.drafts}
+        known = await self._records.units(cook.scope, cook.unit_key, {draft.origin.name for draft in seen.drafts})
+        return tuple(unit for unit in known if made.get(_place(unit), unit.digest) != unit.digest)
+
+    @asynccontextmanager
+    async def _target(self, archive: AsyncIterator[bytes], cook: Cook) -> AsyncIterator[TargetDirectory]:
+        wanted = {live.unit for live in cook.notes.live}
+        async with spooled(archive, self._scratch, self._limits.archive, setting="archive") as spool:
+            with await asyncio.to_thread(TargetDirectory, spool, self._layout, wanted, self._limits) as target:
+                yield target
 
     async def _harvest(self, target: TargetDirectory, cook: Cook) -> Harvest:
         seen = await asyncio.to_thread(_Seen, target, cook, self._layout)

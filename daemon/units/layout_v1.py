@@ -18,10 +18,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cache.tree import TreeEntry
-from cache.units import UnitKind
-from daemon.units.fingerprint import STAMP, STAMP_TEXT, Fingerprint, fingerprint_text, marked
+from daemon.units.fingerprint import STAMP, STAMP_TEXT
 from daemon.units.layout import CargoUnit, ReadFile, Unfit, UnfitUnit, UnitFiles, UnitId
-from daemon.units.unit_files import OUT, complete, holds_library, inside, made_by_run, only, parted, wrote_into
+from daemon.units.reading import read_unit
+from daemon.units.unit_files import OUT, complete, holds_library, inside, made_by_run, only, parted
 
 _FINGERPRINT, _DEPS, _BUILD = ".fingerprint", "deps", "build"
 _AREAS = (_FINGERPRINT, _DEPS, _BUILD)
@@ -55,32 +55,7 @@ class LayoutV1:
 
     def read(self, files: UnitFiles, read: ReadFile) -> CargoUnit:
         """What a unit is, and what of it is kept; raises `UnfitUnit`."""
-        parts = _Parts(files)
-        mark, kind = marked(_FINGERPRINT, parts.area(_FINGERPRINT))
-        fingerprint = fingerprint_text(read(parts.path(_FINGERPRINT, mark)))
-        said = Fingerprint.read(read(parts.path(_FINGERPRINT, f"{mark}.json")))
-        kept = [entry for name, entry in parts.area(_FINGERPRINT).items() if name != STAMP]
-        match kind:
-            case UnitKind.LIBRARY:
-                kept += parts.library()
-            case UnitKind.BUILD_SCRIPT:
-                kept += parts.build_script()
-            case UnitKind.RUN:
-                kept += parts.run()
-                said.require_tracked(self.target)
-                wrote_into(read(parts.path(_BUILD, "root-output")), f"{self.target}/{parts.path(_BUILD, OUT)}")
-        triple, _, _ = files.id.home.rpartition("/")
-        return CargoUnit(
-            id=files.id,
-            package=parts.name,
-            kind=kind,
-            fingerprint=fingerprint,
-            features=said.listed_features,
-            profile=str(said.profile),
-            platform=triple or "host",
-            dependencies=said.dependencies,
-            entries=tuple(sorted(kept, key=lambda entry: entry.path.encode())),
-        )
+        return read_unit(_Parts(files), self.target, read)
 
     def in_order(self, entries: Iterable[TreeEntry]) -> tuple[TreeEntry, ...]:
         """The entries of one unit as they are to be written: the fingerprint comes last."""
@@ -99,8 +74,10 @@ class LayoutV1:
 class _Parts:
     """One unit's files by the area that they are in, each by its name there."""
 
+    own_directory = _FINGERPRINT
+
     def __init__(self, files: UnitFiles) -> None:
-        self._id = files.id
+        self.id = files.id
         self._areas: dict[str, dict[str, TreeEntry]] = {area: {} for area in _AREAS}
         names = set()
         for entry in files.entries:
@@ -115,12 +92,16 @@ class _Parts:
         if len(names) != 1:
             raise UnfitUnit(Unfit.UNREADABLE, f"its directories name {len(names)} packages")
         self.name = names.pop()
+        self.own: Mapping[str, TreeEntry] = self._areas[_FINGERPRINT]
 
-    def area(self, area: str) -> Mapping[str, TreeEntry]:
-        return self._areas[area]
+    def own_path(self, name: str) -> str:
+        return self._path(_FINGERPRINT, name)
 
-    def path(self, area: str, name: str) -> str:
-        return f"{self._id.home}/{area}/{self.name}-{self._id.unit_hash}/{name}"
+    def run_paths(self) -> tuple[str, str]:
+        return self._path(_BUILD, "root-output"), self._path(_BUILD, OUT)
+
+    def _path(self, area: str, name: str) -> str:
+        return f"{self.id.home}/{area}/{self.name}-{self.id.unit_hash}/{name}"
 
     def library(self) -> list[TreeEntry]:
         here = self._areas[_DEPS]
@@ -134,7 +115,7 @@ class _Parts:
         scripts = {name: found for name in here if (found := _SCRIPT.fullmatch(name))}
         only(_DEPS, self._areas[_DEPS], lambda _: False)
         only(_BUILD, here, lambda name: name in scripts or _SCRIPT_LINK.fullmatch(name) is not None)
-        own = {name: found for name, found in scripts.items() if found["hash"] == self._id.unit_hash}
+        own = {name: found for name, found in scripts.items() if found["hash"] == self.id.unit_hash}
         if not any(found["rest"] is None and here[name].executable for name, found in own.items()):
             raise UnfitUnit(Unfit.INCOMPLETE, "it has no program")
         return [here[name] for name in own]

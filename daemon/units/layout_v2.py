@@ -19,14 +19,14 @@ says of itself in `layout.rs` (0.101); https://github.com/rust-lang/cargo/issues
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cache.tree import TreeEntry
-from cache.units import UnitKind
-from daemon.units.fingerprint import STAMP, STAMP_TEXT, Fingerprint, fingerprint_text, marked
+from daemon.units.fingerprint import STAMP, STAMP_TEXT
 from daemon.units.layout import CargoUnit, ReadFile, Unfit, UnfitUnit, UnitFiles, UnitId
-from daemon.units.unit_files import OUT, complete, holds_library, inside, made_by_run, only, parted, wrote_into
+from daemon.units.reading import read_unit
+from daemon.units.unit_files import OUT, complete, holds_library, inside, made_by_run, only, parted
 
 _BUILD, _FINGERPRINT, _RUN = "build", "fingerprint", "run"
 _DEPTH = 2
@@ -58,33 +58,7 @@ class LayoutV2:
 
     def read(self, files: UnitFiles, read: ReadFile) -> CargoUnit:
         """What a unit is, and what of it is kept; raises `UnfitUnit`."""
-        parts = _Parts(files)
-        own = {name.partition("/")[2]: entry for name, entry in parts.below(_FINGERPRINT).items()}
-        mark, kind = marked(_FINGERPRINT, own)
-        fingerprint = fingerprint_text(read(parts.path(f"{_FINGERPRINT}/{mark}")))
-        said = Fingerprint.read(read(parts.path(f"{_FINGERPRINT}/{mark}.json")))
-        kept = [entry for name, entry in own.items() if name != STAMP]
-        match kind:
-            case UnitKind.LIBRARY:
-                kept += parts.library()
-            case UnitKind.BUILD_SCRIPT:
-                kept += parts.build_script()
-            case UnitKind.RUN:
-                kept += parts.run()
-                said.require_tracked(self.target)
-                wrote_into(read(parts.path(f"{_RUN}/root-output")), f"{self.target}/{parts.path(OUT)}")
-        triple, _, _ = files.id.home.rpartition("/")
-        return CargoUnit(
-            id=files.id,
-            package=parts.name,
-            kind=kind,
-            fingerprint=fingerprint,
-            features=said.listed_features,
-            profile=str(said.profile),
-            platform=triple or "host",
-            dependencies=said.dependencies,
-            entries=tuple(sorted(kept, key=lambda entry: entry.path.encode())),
-        )
+        return read_unit(_Parts(files), self.target, read)
 
     def in_order(self, entries: Iterable[TreeEntry]) -> tuple[TreeEntry, ...]:
         """The entries of one unit as they are to be written: the fingerprint comes last."""
@@ -103,19 +77,28 @@ class LayoutV2:
 class _Parts:
     """One unit's files by their names in its directory."""
 
+    own_directory = _FINGERPRINT
+
     def __init__(self, files: UnitFiles) -> None:
-        self._id = files.id
+        self.id = files.id
         names = {parted(entry.path, (_BUILD,))[2][0] for entry in files.entries}
         if len(names) != 1:
             raise UnfitUnit(Unfit.UNREADABLE, f"its directories name {len(names)} packages")
         self.name = names.pop()
         self._here = {within: entry for entry in files.entries if (within := _within(entry.path))}
+        own = f"{_FINGERPRINT}/"
+        self.own: Mapping[str, TreeEntry] = {
+            name.removeprefix(own): entry for name, entry in self._here.items() if name.startswith(own)
+        }
 
-    def below(self, directory: str) -> dict[str, TreeEntry]:
-        return {name: entry for name, entry in self._here.items() if name.startswith(f"{directory}/")}
+    def own_path(self, name: str) -> str:
+        return self._path(f"{_FINGERPRINT}/{name}")
 
-    def path(self, name: str) -> str:
-        return f"{self._id.home}/{_BUILD}/{self.name}/{self._id.unit_hash}/{name}"
+    def run_paths(self) -> tuple[str, str]:
+        return self._path(f"{_RUN}/root-output"), self._path(OUT)
+
+    def _path(self, name: str) -> str:
+        return f"{self.id.home}/{_BUILD}/{self.name}/{self.id.unit_hash}/{name}"
 
     def library(self) -> list[TreeEntry]:
         made = self._beside_fingerprint()
@@ -127,7 +110,7 @@ class _Parts:
         made = self._beside_fingerprint()
         scripts = {name: found for name in made if (found := _SCRIPT.fullmatch(name))}
         only(_BUILD, made, lambda name: name in scripts or _SCRIPT_LINK.fullmatch(name) is not None)
-        own = {name: found for name, found in scripts.items() if found["hash"] in {None, self._id.unit_hash}}
+        own = {name: found for name, found in scripts.items() if found["hash"] in {None, self.id.unit_hash}}
         if not any(found["rest"] is None and made[name].executable for name, found in own.items()):
             raise UnfitUnit(Unfit.INCOMPLETE, "it has no program")
         return [made[name] for name in own]

@@ -94,7 +94,8 @@ async def test_law_1_every_artefact_of_a_fork_has_the_one_time_of_its_parents(mi
     await mill.at(MILL)
     built = await forked(mill, EDITED)
     own, parent = await mill.workspace(built.build.request.lineage), await mill.workspace()
-    assert await mill.shop.artefact_times(own) == await mill.shop.artefact_times(parent)
+    times = [set((await mill.shop.artefacts(each)).values()) for each in (own, parent)]
+    assert times[0] == times[1]
 
 
 async def test_the_parent_is_what_it_was_and_gives_what_it_gave(mill: Mill):

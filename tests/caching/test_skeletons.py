@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from cache.manifests.rust.lock import read_lock, write_lock
 from cache.manifests.rust.selection import Selection, select
@@ -138,7 +139,7 @@ def cook(
     sources = InMemoryFiles.of(project.work)
     workspace = read_workspace(sources, directory, str(project.work))
     chosen = select(workspace, binaries)
-    (project.home / "config.toml").write_bytes(workspace.config.text_for_compile)
+    (project.home / "config.toml").write_text(tomli_w.dumps(workspace.config.values))
 
     stubbed = skeleton(workspace)
     project.put({**stubbed.files, **{path: sources.read(path) for path in stubbed.verbatim}})

@@ -20,6 +20,8 @@ from tests.fakes.crates import Files, lock, manifest
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
 
 P = "bloomery-e2e"
+OWN = {"project": "yard", "scope": "yard"}
+"""No dependency was compiled here before, whatever else a daemon has built."""
 
 
 def says(expression: str, more: str = "") -> str:
@@ -168,12 +170,8 @@ class Yard:
 async def yard(shop: Workshop) -> Yard:
     """The first is the cold build whose layer the others stand on."""
     everything = modified(YARD, *MODIFICATIONS.values())
-    before, after = await both(
-        shop.build(YARD, *BINARIES, project="yard"), shop.clean(everything, *BINARIES, project="yard")
-    )
-    return Yard(
-        before, after, await shop.build(everything, *BINARIES, project="yard", lineage="modified", parent=NOBODY)
-    )
+    before, after = await both(shop.build(YARD, *BINARIES, **OWN), shop.clean(everything, *BINARIES, project="yard"))
+    return Yard(before, after, await shop.build(everything, *BINARIES, **OWN, lineage="modified", parent=NOBODY))
 
 
 async def test_a_cold_build_compiles_everything_and_every_image_runs(yard: Yard):
@@ -198,7 +196,7 @@ async def test_law_5_a_modification_reaches_its_image(yard: Yard, scenario: str)
 
 async def test_law_5_a_modification_reaches_no_other_image(shop: Workshop, yard: Yard):
     one = MODIFICATIONS["a path dependency is edited"]
-    built = await shop.build(modified(YARD, one), *BINARIES, project="yard", lineage="one", parent=NOBODY)
+    built = await shop.build(modified(YARD, one), *BINARIES, **OWN, lineage="one", parent=NOBODY)
     assert built.rung is Rung.LAYER
     assert built.digests == yard.before.digests | {one.binary: yard.after.digests[one.binary]}
 
@@ -207,7 +205,7 @@ async def test_law_3_a_renamed_binary_is_the_new_one(shop: Workshop, yard: Yard)
     files = dict(YARD)
     files["plain/src/bin/renamed.rs"] = files.pop("plain/src/bin/edited.rs").replace("format(1)", "format(3)")
     binaries = tuple("renamed" if name == "edited" else name for name in BINARIES)
-    built = await shop.build(files, *binaries, project="yard", lineage="renamed", parent=NOBODY)
+    built = await shop.build(files, *binaries, **OWN, lineage="renamed", parent=NOBODY)
     assert built.rung is Rung.LAYER
     assert built.prints("renamed") == "3"
     kept = {name: digest for name, digest in built.digests.items() if name != "renamed"}
@@ -216,7 +214,7 @@ async def test_law_3_a_renamed_binary_is_the_new_one(shop: Workshop, yard: Yard)
 
 async def test_law_3_a_deleted_binary_is_gone(shop: Workshop, yard: Yard):
     files = {path: text for path, text in YARD.items() if path != "plain/src/bin/edited.rs"}
-    ended = await shop.attempt(files, *BINARIES, project="yard")
+    ended = await shop.attempt(files, *BINARIES, **OWN)
     assert ended.build.state is BuildState.FAILED
     assert ended.build.failure is not None
     assert ended.build.failure.kind == "unknown_binary"
@@ -224,5 +222,5 @@ async def test_law_3_a_deleted_binary_is_gone(shop: Workshop, yard: Yard):
 
 async def test_all_of_it_reverted_and_compiled_again_are_the_cold_images(shop: Workshop, yard: Yard):
     await shop.forget_results()
-    again = await shop.build(YARD, *BINARIES, project="yard", lineage="again", parent=NOBODY)
+    again = await shop.build(YARD, *BINARIES, **OWN, lineage="again", parent=NOBODY)
     assert (again.rung, again.digests) == (Rung.LAYER, yard.before.digests)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import tarfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -15,7 +15,9 @@ import msgspec
 import zstandard
 
 from api.client.render import explanation
-from api.composition import Daemon, Means, clear_scratch, compose
+from api.composition.means import Means
+from api.composition.root import Daemon, compose
+from api.state_dir import StateDir
 from cache.archive_limits import ArchiveLimits
 from cache.digest import Digest
 from cache.index import LayerRecord
@@ -24,7 +26,15 @@ from cache.store import Store
 from cache.workspaces import WorkspaceRecord
 from daemon.build_records import BuildRecords
 from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome, Reuse
-from daemon.config import BuildSettings, Config, NetworkConfig, ServerSettings, ToolchainSettings, WorkspaceSettings
+from daemon.config import (
+    BuildSettings,
+    Config,
+    NetworkConfig,
+    ServerSettings,
+    ToolchainSettings,
+    VerifySettings,
+    WorkspaceSettings,
+)
 from daemon.engine.docker import DockerEngine
 from daemon.network import resolve_network
 from daemon.ownership import SharedSources
@@ -122,17 +132,21 @@ class Workshop:
 
     async def explained(self, files: Files, **request: Any) -> Rung:
         """The rung that a build would stand on."""
-        plan: Any = self.daemon.runner._runner._plan
+        pipeline: Any = self.daemon.runner._runner
         wanted = BuildRequest(tree=str(await self.tree(files)), **request)
-        project = await plan.plan(await plan.source(wanted))
-        rung: Rung = (await plan.reusable(project.plan, wanted)).choice.rung
+        project = await pipeline._plan.plan(await pipeline._plan.source(wanted))
+        rung: Rung = (await pipeline._weighing.reusable(project, wanted)).choice.rung
         return rung
 
     async def told(self, files: Files, **request: Any) -> list[str]:
         """What `bloomery explain` prints."""
         pipeline: Any = self.daemon.runner._runner
         explainer = Explainer(
-            trees=SharedSources(self.store), plan=pipeline._plan, fetch=pipeline._fetch, forecaster=pipeline._forecaster
+            trees=SharedSources(self.store),
+            plan=pipeline._plan,
+            weighing=pipeline._weighing,
+            fetch=pipeline._fetch,
+            forecaster=pipeline._forecaster,
         )
         wanted = BuildRequest(tree=str(await self.tree(files)), **request)
         return explanation(msgspec.to_builtins(await explainer.explain(wanted)))
@@ -148,8 +162,16 @@ class Workshop:
     async def idle(self) -> None:
         """Do what waits behind the answers, as a running daemon does."""
         working = asyncio.create_task(self.daemon.behind.run())
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):
             await self.daemon.behind.idle()
+        working.cancel()
+        await asyncio.wait({working})
+
+    async def verified(self) -> None:
+        """Build again clean what waits for it."""
+        working = asyncio.create_task(self.daemon.verifier.behind.run())
+        async with asyncio.timeout(600):
+            await self.daemon.verifier.behind.idle()
         working.cancel()
         await asyncio.wait({working})
 
@@ -169,7 +191,7 @@ class Workshop:
         await self.store.put_tree(tree)
         return tree.digest
 
-    async def uploaded(self, files: Mapping[str, str], *, mtime: float, mode: int = 0o644) -> Digest:
+    async def uploaded(self, files: Files, *, mtime: float, mode: int = 0o644) -> Digest:
         """The same by the door for archives."""
 
         async def body() -> AsyncIterator[bytes]:
@@ -202,11 +224,11 @@ class Workshop:
         assert found is not None
         return found
 
-    async def artefact_times(self, workspace: WorkspaceRecord) -> set[float]:
-        """The times of what compiles have left in a target directory, beside what they tell of themselves."""
+    async def artefacts(self, workspace: WorkspaceRecord) -> dict[str, float]:
+        """What compiles have left in a target directory, beside what they tell of themselves; each with its time."""
         pieces = [piece async for piece in self.engine.sandboxes.get(workspace.sandbox, "/target")]
         with tarfile.open(fileobj=BytesIO(b"".join(pieces))) as tar:
-            return {member.mtime for member in tar if "/.bloomery" not in member.name}
+            return {member.name: member.mtime for member in tar if "/.bloomery" not in member.name}
 
     async def run_behind_our_back(self, workspace: WorkspaceRecord, command: str) -> None:
         """Run a command in a workspace, as somebody else who may use the engine can."""
@@ -248,7 +270,7 @@ class Workshop:
 
     async def committed_compile(self, built: Built, layer: LayerRecord) -> str:
         """The id of an image that claims to be the layer, and holds what a build compiled: a layer as none may be."""
-        workspace = await self.workspace(built.outcome.project, built.build.request.lineage)
+        workspace = await self.workspace(built.outcome.project, built.build.request.lineage, built.build.request.scope)
         labels = {LAYER_LABEL: layer.key.digest.hex, "bloomery.instance": self.store.instance}
         return await self.engine.images.commit(workspace.sandbox, "bloomery-e2e/tampered:1", labels)
 
@@ -259,14 +281,18 @@ async def workshop(
     facts: tuple[str, bytes],
     images: set[str],
     network: NetworkConfig | None = None,
+    *,
     toolchain: str = TOOLCHAIN,
+    attempts: int = 1,
 ) -> AsyncIterator[Workshop]:
     """Put one together; `images` gets the ids of what it builds."""
     config = Config(
         server=ServerSettings(state_dir=str(state)),
         network=network or NetworkConfig(),
         toolchains=ToolchainSettings(images={"stable": toolchain}),
-        builds=BuildSettings(attempts=1),  # type: ignore[arg-type]
+        # Which builds are verified is a test's to say.
+        verify=VerifySettings(rate=0.0),  # type: ignore[arg-type]
+        builds=BuildSettings(attempts=attempts, backoff=0.1),  # type: ignore[arg-type]
         # More than all tests make, so that none is evicted in the middle of a test.
         workspaces=WorkspaceSettings(count=1000),  # type: ignore[arg-type]
     )
@@ -276,10 +302,18 @@ async def workshop(
         store = await Store.open(state)
         opened.push_async_callback(store.close)
         await store.record_toolchain_facts(*facts)
-        clear_scratch(config)
+        StateDir.of(config).clear_scratch()
         engine = await DockerEngine.connect(os.environ.get("DOCKER_HOST"))
         opened.push_async_callback(engine.close)
-        means = Means(config=config, network=access, ca_bundle=bundle, tokens={}, store=store, engine=engine)
+        means = Means(
+            config=config,
+            network=access,
+            ca_bundle=bundle,
+            tokens={},
+            store=store,
+            engine=engine,
+            weigh=lambda *_: None,  # a new lineage copies whatever it costs
+        )
         daemon = compose(means)
         opened.push_async_callback(daemon.toolchains.close)
         opened.push_async_callback(daemon.events.close)

@@ -20,7 +20,7 @@ from daemon.image.library_source import LibrarySource
 from daemon.pipeline.assemble import AssembledImage, Assembler, CompiledBinary
 from daemon.pipeline.check import Checker, run_check
 from daemon.tarball import Member, stream
-from tests.fakes.elves import compile_c
+from tests.fakes.elves import compile_c, stored
 from tests.fakes.images import HOST_FILES, MemoryIndex, toolchain
 
 pytestmark = pytest.mark.engine
@@ -67,7 +67,7 @@ async def toolchain_image(engine: DockerEngine) -> AsyncIterator[str]:
 
 async def assemble(engine: DockerEngine, image_id: str, program: Path, state: Path, link: Link) -> AssembledImage:
     blobs = BlobStore(state)
-    digest = blobs.put_file(program)
+    digest = stored(blobs, program)
     source = LibrarySource(engine.sandboxes, blobs, MemoryIndex(), {"bloomery.test": SESSION})
     reader = ElfReader()
     output = CompiledBinary(name="hello", digest=digest, size=blobs.size(digest))

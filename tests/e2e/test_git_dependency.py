@@ -113,7 +113,7 @@ def test_it_is_fetched_and_cooked_once_and_a_changed_source_needs_no_server(serv
     first = bloomery.build(project(server, revision, "hello, world"))
     assert (rung(first), first["outcome"]["reuse"]["dependencies"]) == ("none", 2)
     server.end()
-    for lineage, ground in (("fix", "workspace"), ("main", "workspace")):
+    for lineage, ground in (("fix", "layer"), ("main", "workspace")):
         changed = bloomery.build(project(server, revision, "hello, world", more=f"// changed on {lineage}\n"), lineage)
         assert rung(changed) == ground
         assert compiled(changed) == ["app 0.1.0"]
@@ -142,9 +142,9 @@ def test_a_source_without_a_lock_gets_one_that_names_the_revision(server: GitSer
     assert rung(build) == "none"
     lock = bloomery.read(f"/v1/builds/{build['id']}/lockfile").decode()
     assert f'source = "git+{server.url}?branch=main#{revision}"' in lock
-    # it is offered to be kept: with it, nothing is different, and another lineage goes on from a copy
+    # it is offered to be kept: with it, nothing is different, and its layer fits
     locked = files | {"Cargo.lock": lock, "src/main.rs": files["src/main.rs"] + "\n"}
-    assert rung(bloomery.build(locked, "locked")) == "workspace"
+    assert rung(bloomery.build(locked, "locked")) == "layer"
 
 
 def test_a_revision_that_the_server_does_not_have_is_a_failed_fetch(server: GitServer, bloomery: Bloomery):

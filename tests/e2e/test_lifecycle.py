@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Leftovers
 from tests.e2e.conftest import remember
-from tests.e2e.service import ROOT, Service, running
+from tests.e2e.service import ROOT, Json, Service, running, until
 from tests.fakes.crates import Files, lock, manifest, printing
 from tests.fakes.docker import docker, run
 
@@ -92,6 +92,35 @@ def test_after_a_crash_accepted_builds_come_to_their_end_and_its_containers_are_
     assert (run(f"{NAME}-crashed:1"), run(f"{NAME}-queued:1")) == ("after the crash", "was waiting")
     assert alone.containers() == alone.workspaces()
     assert images("after the crash") == [alone.record(crashed)["outcome"]["images"][0]["image_id"]]
+
+
+def verification(service: Service, build: str) -> Json:
+    found: Json = service.record(build)["verification"]
+    return found
+
+
+def test_a_build_is_built_again_clean_behind_its_answer_and_its_record_tells(alone: Service):
+    build = alone.build(sleeping(0, "verified"), verify="true")
+    assert build["outcome"]["reuse"]["rung"] == "workspace"
+    until(lambda: verification(alone, build["id"])["result"] != "waiting", "it is verified")
+    assert verification(alone, build["id"])["result"] == "equal"
+    assert alone.metrics()['bloomery_verifications_total{result="equal"}'] == 1
+    assert "verify     equal" in alone.cli("show", build["id"]).stdout
+    assert alone.strays() == []
+
+
+def test_a_clean_build_that_a_crash_cuts_off_leaves_nothing_and_is_dropped(alone: Service):
+    build = alone.build(sleeping(2, "verified in vain"), verify="true")["id"]
+    until(lambda: alone.containers("--filter", f"label=bloomery.build={build}-verify-1"), "it is built again")
+    alone.kill()
+    assert alone.strays() != []
+    alone.start()
+    until(lambda: verification(alone, build)["result"] != "waiting", "it is dropped")
+    assert verification(alone, build)["result"] == "dropped"
+    until(lambda: alone.metrics()['bloomery_verifications_total{result="dropped"}'] == 1, "that is counted")
+    alone.build(sleeping(0, "after it"))
+    assert alone.strays() == []
+    assert docker("images", "--quiet", "bloomery/clean") == ""
 
 
 def test_what_a_crash_left_in_the_events_goes_on_in_one_numbering(alone: Service):

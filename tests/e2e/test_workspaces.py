@@ -137,7 +137,7 @@ def test_what_is_beyond_the_bounds_goes(alone: Service, workspace: str):
     settings = alone.config.read_text()
     alone.config.write_text(f"{settings}[workspaces]\ncount = 1\n")
     alone.start()
-    assert rung(alone.build(saying("elsewhere"), lineage="elsewhere", tag=TAG)) == "workspace"
+    assert rung(alone.build(saying("elsewhere"), lineage="elsewhere", tag=TAG)) == "layer"
     assert len(alone.containers()) == 1
     assert alone.containers() == alone.workspaces()
     alone.stop()

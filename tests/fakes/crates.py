@@ -4,6 +4,8 @@ import io
 import tarfile
 from collections.abc import Iterable, Mapping
 
+from tests.fakes import rust_projects
+
 Files = Mapping[str, str]
 
 _SOURCE = "registry+https://github.com/rust-lang/crates.io-index"
@@ -48,13 +50,20 @@ def _locked(name: str, version: str, more: str, dependencies: Iterable[str]) -> 
     return f'\n[[package]]\nname = "{name}"\nversion = "{version}"\n{more}{tail}'
 
 
-def archive(files: Files, mtime: float = 0, mode: int = 0o644) -> bytes:
-    """A gzip-compressed tar, every file with this time."""
+def archive(files: rust_projects.Files, mtime: float = 0, mode: int = 0o644) -> bytes:
+    """A gzip-compressed tar, every file with this time, and with this mode where it says nothing else."""
     held = io.BytesIO()
     with tarfile.open(fileobj=held, mode="w:gz", format=tarfile.PAX_FORMAT) as tar:
-        for path, text in files.items():
-            content = text.encode()
+        for path, found in files.items():
             member = tarfile.TarInfo(path)
-            member.size, member.mtime, member.mode = len(content), mtime, mode
+            member.mtime, member.mode = mtime, mode
+            if isinstance(found, rust_projects.Link):
+                member.type, member.linkname = tarfile.SYMTYPE, found.target
+                tar.addfile(member)
+                continue
+            executable = isinstance(found, rust_projects.Executable)
+            text = found.content if isinstance(found, rust_projects.Executable) else found
+            content = text.encode() if isinstance(text, str) else text
+            member.size, member.mode = len(content), 0o755 if executable else mode
             tar.addfile(member, io.BytesIO(content))
     return held.getvalue()

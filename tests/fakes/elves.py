@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from cache.blobs import BlobStore
+from cache.digest import Digest
 from cache.tree import TreeEntry
 from daemon.image.elf import Elf, ElfInput, ElfReader
 from daemon.image.toolchain_files import ToolchainFile
@@ -66,9 +67,15 @@ def tag_value(content: bytes, tag: int) -> int:
     return next(value for found, value in pairs if found == tag)
 
 
+def stored(blobs: BlobStore, file: Path) -> Digest:
+    """A copy of a file."""
+    with file.open("rb") as stream:
+        return blobs.put_stream(stream)
+
+
 async def read(reader: ElfReader, blobs: BlobStore, path: Path) -> Elf:
     """The facts about one file."""
-    (elf,) = await reader.read([ElfInput(blobs.put_file(path), path, path.name)])
+    (elf,) = await reader.read([ElfInput(stored(blobs, path), path, path.name)])
     return elf
 
 
@@ -85,7 +92,7 @@ class HostFiles:
     async def file(self, path: str) -> ToolchainFile | None:
         for place in (self._root / path.lstrip("/"), Path(path)):
             if place.is_file() and path not in self.hidden:
-                digest = self._blobs.put_file(place)
+                digest = stored(self._blobs, place)
                 source = self._blobs.path(digest)
                 return ToolchainFile(path=path, digest=digest, size=source.stat().st_size, source=source)
         return None

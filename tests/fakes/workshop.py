@@ -11,10 +11,11 @@ from typing import Any, Self
 from prometheus_client import CollectorRegistry
 
 from cache.digest import Digest
+from cache.forking import Weigh, weigh
 from cache.store import Store
 from cache.workspaces import WorkspaceRecord
 from daemon.behind import Behind
-from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome
+from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome, Reuse
 from daemon.cache_size import CacheSize
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
@@ -30,6 +31,7 @@ from daemon.ownership import SharedSources
 from daemon.pipeline.assemble import Assembler
 from daemon.pipeline.attempt import Attempts
 from daemon.pipeline.check import Checker
+from daemon.pipeline.clean import CleanBuilds, giving_way
 from daemon.pipeline.compile import CompileStage
 from daemon.pipeline.cook import CookStage
 from daemon.pipeline.explain import Explainer, Explanation
@@ -39,21 +41,27 @@ from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.fork import Forks
 from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
+from daemon.pipeline.ladder import Ladder
 from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layers
 from daemon.pipeline.moves import Moves
 from daemon.pipeline.observed import Observed
+from daemon.pipeline.over_layer import OverLayer
 from daemon.pipeline.over_units import OverUnits
 from daemon.pipeline.pipeline import Pipeline
 from daemon.pipeline.plan import PlanStage
 from daemon.pipeline.publish import PublishStage
 from daemon.pipeline.sandboxes import INSTANCE_LABEL, SandboxSettings
+from daemon.pipeline.weighing import Weighing
 from daemon.pipeline.workspaces import WorkspaceBounds, Workspaces
 from daemon.toolchains.toolchain import Toolchain
 from daemon.units.background import Harvests
 from daemon.units.bound import UnitBound
 from daemon.units.harvest import Harvester
+from daemon.units.layout import UnitLayout
 from daemon.uses import Uses
+from daemon.verification.revocation import Revocation
+from daemon.verification.verifier import Verifier
 from tests.fakes.access_times import KnownAccessTimes
 from tests.fakes.cargo import FakeCargo
 from tests.fakes.engine import FakeEngine
@@ -135,10 +143,13 @@ class Workshop:
         self.bounds = WorkspaceBounds()
         self.unit_bytes = 1 << 30
         self.reads = Reads.UNKNOWN
+        self.weigh: Weigh = weigh
         self.ceiling = 1 << 40
         self.later = 0.0
         """Seconds by which maintenance's clock is ahead."""
         self.queued: list[Build] = []
+        self.rate = 0.0
+        """Of verifications."""
         self.uses = Uses()
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry)
@@ -170,9 +181,13 @@ class Workshop:
         observed = Observed(records, blobs)
         libraries = LibrarySource(sandboxes, blobs, store, {INSTANCE_LABEL: store.instance})
         self.behind = Behind()
+
+        def harvester(layout: UnitLayout) -> Harvester:
+            return Harvester(blobs=blobs, records=store, layout=layout, scratch=self.scratch)
+
         self.harvests = Harvests(
             containers=engine.sandboxes,
-            harvester=lambda layout: Harvester(blobs=blobs, records=store, layout=layout, scratch=self.scratch),
+            harvester=harvester,
             bound=UnitBound(records=store, blobs=blobs, size=self.unit_bytes),
             behind=self.behind,
             labels={INSTANCE_LABEL: store.instance},
@@ -181,12 +196,11 @@ class Workshop:
         self.plan = PlanStage(
             ecosystems=(RustEcosystem(Host(mirrors={}, cpu="processor")),),
             toolchains=self.offered,
-            index=records,
-            observed=observed,
-            workspaces=self.workspaces,
-            images=images,
+            trees=records,
             blobs=blobs,
         )
+        ladder = Ladder(index=records, observed=observed, workspaces=self.workspaces, images=images, blobs=blobs)
+        weighing = Weighing(ladder, records, self.weigh)
         access = NetworkAccess(
             network=self.network, ca_bundle=b"the bundle", environment={"https_proxy": "http://proxy.example.org"}
         )
@@ -205,7 +219,7 @@ class Workshop:
             limits=self.limits,
         )
         settings = SandboxSettings(instance=store.instance, limits=self.limits, removal_pauses=(0.0,))
-        attempts = Attempts(engine=sandboxes, settings=settings, publish=publish)
+        self.attempts = attempts = Attempts(engine=sandboxes, settings=settings, publish=publish)
         given = GivenUnits(records=records, blobs=blobs)
         layers = Layers(
             fetch=fetch,
@@ -222,27 +236,7 @@ class Workshop:
             scratch=self.scratch,
             limit=64 << 20,
         )
-        self.pipeline = Pipeline(
-            plan=self.plan,
-            forecaster=Forecaster(records),
-            fetch=fetch,
-            grounds=Grounds(
-                plan=self.plan,
-                layers=layers,
-                compile=compiling,
-                over_units=OverUnits(fetch=fetch, compile=compiling, given=given),
-                later=LaterLayers(plan=self.plan, layers=layers, attempts=attempts, behind=self.behind),
-                moves=Moves(fetch=fetch, compile=compiling, given=given),
-                workspaces=self.workspaces,
-                forks=Forks(workspaces=self.workspaces, known=records, engine=sandboxes, images=images),
-                trees=records,
-            ),
-            finish=self.finish,
-            results=records,
-            observed=observed,
-            attempts=attempts,
-            uses=self.uses,
-        )
+        moves = Moves(fetch=fetch, compile=compiling, given=given)
         self.maintenance = Maintenance(
             records=store,
             blobs=blobs,
@@ -255,8 +249,55 @@ class Workshop:
             ceiling=self.ceiling,
             clock=lambda: time.time() + self.later,
         )
+        self.verifier = Verifier(
+            rate=self.rate,
+            clean=CleanBuilds(
+                fetch=fetch,
+                cook=CookStage(images=images, given=given),
+                compile=compiling,
+                finish=self.finish,
+                attempts=Attempts(engine=sandboxes, settings=giving_way(settings), publish=publish),
+                engine=sandboxes,
+                images=images,
+                units=harvester,
+            ),
+            records=records,
+            revocation=Revocation(records=records, keeper=self.maintenance, revoking=attempts.revoking, blobs=blobs),
+            discard=self.maintenance,
+            blobs=blobs,
+            uses=self.uses,
+            metrics=self.metrics,
+        )
+        self.pipeline = Pipeline(
+            plan=self.plan,
+            weighing=weighing,
+            forecaster=Forecaster(records),
+            fetch=fetch,
+            grounds=Grounds(
+                ladder=ladder,
+                layers=layers,
+                compile=compiling,
+                over_units=OverUnits(fetch=fetch, compile=compiling, given=given),
+                later=LaterLayers(ladder=ladder, layers=layers, attempts=attempts, behind=self.behind),
+                over_layer=OverLayer(ladder=ladder, layers=layers, compile=compiling, moves=moves),
+                moves=moves,
+                workspaces=self.workspaces,
+                forks=Forks(workspaces=self.workspaces, known=records, engine=sandboxes, images=images),
+                trees=records,
+            ),
+            finish=self.finish,
+            results=records,
+            observed=observed,
+            attempts=attempts,
+            uses=self.uses,
+            verifications=self.verifier,
+        )
         self.explainer = Explainer(
-            trees=SharedSources(self.store), plan=self.plan, fetch=fetch, forecaster=Forecaster(records)
+            trees=SharedSources(self.store),
+            plan=self.plan,
+            weighing=weighing,
+            fetch=fetch,
+            forecaster=Forecaster(records),
         )
 
     async def _put_back(self, taken: WorkspaceRecord | None) -> None:
@@ -296,6 +337,10 @@ class Workshop:
         )
         return await self.pipeline.run(build, progress or Heard())
 
+    async def clean(self, files: Files = SIMPLE) -> str:
+        """The oracle: the digest of the image of a build that reuses nothing, in a scope that nothing else reuses."""
+        return (await self.build(files, reuse=Reuse.NOTHING, scope="clean")).images[0].digest
+
     async def explain(self, files: Files = SIMPLE, **request: Any) -> Explanation:
         return await self.explainer.explain(await self.request(files, **request))
 
@@ -308,6 +353,14 @@ class Workshop:
         working = asyncio.create_task(self.behind.run())
         async with asyncio.timeout(10):
             await self.behind.idle()
+        working.cancel()
+        await asyncio.wait({working})
+
+    async def verify(self) -> None:
+        """Build again what waits for it."""
+        working = asyncio.create_task(self.verifier.behind.run())
+        async with asyncio.timeout(20):
+            await self.verifier.behind.idle()
         working.cancel()
         await asyncio.wait({working})
 

@@ -297,7 +297,7 @@ def test_an_ignore_file_that_is_no_such_thing_is_refused(read: Reader):
         HONEST + END + b"x",
         HONEST + END + HONEST + END,
         gzip.compress(HONEST + END)[:-1],
-        gzip.compress(HONEST + END)[:50],
+        gzip.compress(HONEST + END, mtime=0)[:50],
         gzip.compress(HONEST + END) + b"rest",
         gzip.compress(HONEST + END) + gzip.compress(b"more"),
         b"\x1f\x8b" + b"x" * 100,

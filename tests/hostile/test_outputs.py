@@ -28,6 +28,7 @@ from tests.fakes.elves import (
     compile_c,
     dynamic_segment,
     library,
+    stored,
     tag_value,
     with_tag,
 )
@@ -161,7 +162,7 @@ async def test_a_process_that_was_started_ahead_reads_once_and_is_gone_whatever_
 async def assemble(tmp_path: Path, output: Path, link: Link = Link.DYNAMIC) -> None:
     blobs = BlobStore(tmp_path / "blobs")
     source = LibrarySource(FakeEngine().sandboxes, blobs, MemoryIndex(), {})
-    digest = blobs.put_file(output)
+    digest = stored(blobs, output)
     compiled = CompiledBinary(name="program", digest=digest, size=blobs.size(digest))
     assembler = Assembler(blobs, source, ElfReader(), AMD64)
     await assembler.assemble(compiled, ImageSettings(), link, SourceTree.of(()), toolchain("sha256:none"))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cache.comparing import difference, files_changed
 from cache.differences import (
     ConfigurationChanged,
     Difference,
@@ -22,8 +23,6 @@ from cache.differences import (
     Subject,
     ToolchainChanged,
     WithheldChanged,
-    difference,
-    files_changed,
     subject_of,
 )
 

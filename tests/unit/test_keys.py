@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.differences import FilesChanged, SettingChanged, Subject, files_changed
+from cache.comparing import files_changed
+from cache.differences import FilesChanged, SettingChanged, Subject
 from cache.digest import Digest, NotADigest
 from cache.keys import Key, KeyKind, KeyPart
 from cache.reuse import Candidate, ReusePlan, Rung, Standing, WhyNot, choose

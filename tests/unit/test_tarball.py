@@ -1,6 +1,8 @@
+import asyncio
 import io
 import os
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,3 +123,29 @@ async def test_members_are_asked_for_as_the_archive_is_read():
         break
 
     assert len(asked) < 20
+
+
+async def test_a_cancelled_stream_ends_only_when_the_thread_has_left_its_source():
+    inside, leave, left = threading.Event(), threading.Event(), threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        inside.set()
+        leave.wait(10)
+        left.set()
+        yield b"too late"
+
+    async def read_it() -> None:
+        async for _ in threaded(slow()):
+            pass
+
+    reading = asyncio.create_task(read_it())
+    await asyncio.to_thread(inside.wait, 10)
+    reading.cancel()
+    await asyncio.sleep(0.05)
+    before = reading.done()
+    leave.set()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+    assert not before
+    assert left.is_set()

@@ -14,7 +14,7 @@ from api.http.bodies import query
 from api.http.endpoint import Endpoint, JsonForm, Reply, StreamForm
 from api.http.guard import Records, visible_build
 from api.http.replies import json_reply, stream_reply
-from api.http.schemas import ContentsAnswer, ImageQuery
+from api.http.schemas.artifacts import ContentsAnswer, ImageQuery
 from daemon.builds import Build, BuildState, BuiltImage, ContentEntry
 from daemon.errors import EngineUnavailable, NotReady, UnknownBuild
 

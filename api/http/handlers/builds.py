@@ -19,7 +19,7 @@ from api.http.bodies import BodyLimits, document, query, require_media_type, str
 from api.http.endpoint import Endpoint, HeaderParameter, JsonForm, Reply, StreamForm
 from api.http.guard import scope_of, sees, visible_build
 from api.http.replies import json_reply
-from api.http.schemas import BuildBody, BuildPage, BuildQuery, PageQuery
+from api.http.schemas.builds import BuildBody, BuildPage, BuildQuery, PageQuery
 from cache.archive_errors import BadArchive, BadIgnoreFile, UnsafeEntry, UploadTooLarge, UploadTooSlow
 from cache.errors import NoSpace
 from cache.tree import SourceTree

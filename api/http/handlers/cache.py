@@ -10,7 +10,7 @@ from api.http.bodies import BodyLimits, document
 from api.http.endpoint import Endpoint, JsonForm, Reply
 from api.http.guard import sees
 from api.http.replies import json_reply
-from api.http.schemas import CacheAnswer, CacheKindAnswer, PruneAnswer, PruneBody
+from api.http.schemas.cache import CacheAnswer, CacheKindAnswer, PruneAnswer, PruneBody
 from cache.archive_errors import UploadTooLarge, UploadTooSlow
 from cache.errors import NoSpace
 from daemon.maintenance import Contents, Trial

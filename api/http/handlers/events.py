@@ -13,7 +13,7 @@ from api.http.bodies import query
 from api.http.endpoint import Endpoint, HeaderParameter, JsonForm, Reply, StreamForm
 from api.http.event_forms import FORMS, JSON_LINES, SERVER_SENT, TEXT, EventForm
 from api.http.guard import Records, visible_build
-from api.http.schemas import EventsQuery
+from api.http.schemas.events import EventsQuery
 from daemon.errors import UnknownBuild
 from daemon.events import Event
 

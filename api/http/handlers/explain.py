@@ -9,7 +9,7 @@ from api.http.bodies import BodyLimits, document
 from api.http.endpoint import Endpoint, JsonForm, Reply
 from api.http.guard import scope_of
 from api.http.replies import json_reply
-from api.http.schemas import BuildBody
+from api.http.schemas.builds import BuildBody
 from cache.archive_errors import UploadTooLarge, UploadTooSlow
 from cache.errors import Failure
 from daemon.builds import BuildRequest

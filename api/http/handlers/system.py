@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from api.http.endpoint import Access, Endpoint, JsonForm, Reply, StreamForm
 from api.http.readiness import Finding
 from api.http.replies import json_reply
-from api.http.schemas import CheckAnswer, HealthAnswer, ReadyAnswer, ToolchainAnswer, ToolchainsAnswer
+from api.http.schemas.system import CheckAnswer, HealthAnswer, ReadyAnswer, ToolchainAnswer, ToolchainsAnswer
 from daemon.errors import EngineUnavailable
 from daemon.toolchains.toolchain import Toolchain
 

@@ -12,7 +12,7 @@ from api.http.bodies import BodyLimits, document, stream
 from api.http.endpoint import Endpoint, JsonForm, Reply, StreamForm
 from api.http.guard import scope_of
 from api.http.replies import json_reply
-from api.http.schemas import BlobAnswer, TreeAnswer, TreeBody, TreeSummary
+from api.http.schemas.trees import BlobAnswer, TreeAnswer, TreeBody, TreeSummary
 from cache.archive_errors import UnsafeEntry, UploadTooLarge, UploadTooSlow
 from cache.digest import Digest, NotADigest
 from cache.errors import NoSpace

@@ -39,11 +39,6 @@ class CargoConfig:
     notes: tuple[str, ...] = ()
 
     @property
-    def text_for_compile(self) -> bytes:
-        """TOML for the steps that run rustc; paths of the tree are absolute in it. Empty where nothing is set."""
-        return tomli_w.dumps(self.values).encode()
-
-    @property
     def text_for_fetch(self) -> bytes:
         """TOML for the step that has the network: registries and sources alone."""
         return tomli_w.dumps({key: self.values[key] for key in _FETCH if key in self.values}).encode()
@@ -58,12 +53,6 @@ class CargoConfig:
     def rustflags(self) -> tuple[str, ...]:
         """`build.rustflags`; those of `[target]` tables are in `values`."""
         return tuple(self.values.get("build", {}).get("rustflags", ()))
-
-    @property
-    def native_cpu(self) -> bool:
-        """Whether flags ask for the processor that the build runs on: its model is part of the unit key then."""
-        tables = [self.values.get("build", {}), *self.values.get("target", {}).values()]
-        return any("target-cpu=native" in flag for table in tables for flag in table.get("rustflags", ()))
 
     @property
     def profiles(self) -> tuple[str, ...]:

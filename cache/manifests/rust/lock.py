@@ -68,11 +68,6 @@ class Lockfile:
         """The packages of the tree."""
         return tuple(package for package in self.packages if not package.external)
 
-    def registries(self) -> tuple[str, ...]:
-        """The registries' index URLs as the lock has them (`registry+…`, `sparse+…`), sorted."""
-        sources = {package.source for package in self.packages if package.source}
-        return tuple(sorted(source for source in sources if source.startswith(("registry+", "sparse+"))))
-
     def git_sources(self) -> tuple[GitSource, ...]:
         """The git repositories, each revision once, sorted."""
         sources = {package.source for package in self.packages if package.source}

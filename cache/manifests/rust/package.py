@@ -79,8 +79,3 @@ class Package:
     def has_library(self) -> bool:
         """Whether other packages can depend on it."""
         return self.library is not None
-
-    @property
-    def is_proc_macro(self) -> bool:
-        """Whether its library is compiled for the compiler."""
-        return self.library is not None and self.library.proc_macro

@@ -5,7 +5,7 @@ from dataclasses import fields
 import aiohttp
 import pytest
 
-from api.http.schemas import BuildBody, ImageBody, ImageSettingsBody, RevisionBody
+from api.http.schemas.builds import BuildBody, ImageBody, ImageSettingsBody, RevisionBody
 from cache.digest import Digest
 from daemon.builds import BuildRequest, BuildState, ImageRequest, ImageSettings, Link, Reuse, Revision
 from daemon.errors import Draining, QueueFull
@@ -64,6 +64,7 @@ async def test_a_json_body_says_all_that_a_request_can(daemon: Daemon, client: a
         "images": [{"binary": "web", "tags": ["a:1"], "settings": {"ports": ["80"], "environment": {"A": "b"}}}],
         "check": ["/app/web", "--version"],
         "features": [],
+        "verify": True,
     }
     async with client.post("/v1/builds", json=body) as answer:
         assert answer.status == 202, await answer.text()
@@ -74,6 +75,7 @@ async def test_a_json_body_says_all_that_a_request_can(daemon: Daemon, client: a
         ),
         check=("/app/web", "--version"),
         features=(),
+        verify=True,
     )
 
 
@@ -222,7 +224,11 @@ async def test_a_body_of_another_type_is_refused_with_those_that_are_read(client
     assert "application/x-tar" in problem["evidence"]["taken"]
 
 
-@pytest.mark.parametrize("body", [b"", b"this is no archive", gzip.compress(b"nor is this"), tar_of(SOURCES)[:80]])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"this is no archive", gzip.compress(b"nor is this"), tar_of(SOURCES)[:80]],
+    ids=["empty", "text", "text in gzip", "cut"],
+)
 async def test_a_body_that_is_no_archive_leaves_nothing(daemon: Daemon, client: aiohttp.ClientSession, body: bytes):
     async with client.post("/v1/builds", data=body, headers={"Content-Type": "application/x-tar"}) as answer:
         problem = await answer.json()

@@ -107,7 +107,8 @@ async def test_an_explanation_says_the_rung_and_why_not_higher(client: aiohttp.C
     async with client.post("/v1/explain", json={"tree": "sha256:" + "a" * 64, "project": "shop"}) as answer:
         explained = await answer.json()
     assert (explained["project"], explained["rung"]) == ("shop", "none")
-    assert explained["refusals"] == [{"rung": "result", "why": "first_build", "differences": [], "parent": None}]
+    refusal = {"rung": "result", "why": "first_build", "differences": [], "parent": None, "weighed": None}
+    assert explained["refusals"] == [refusal]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from bench.cargo_time import cargo_seconds
 from bench.figures import Figure, Row
 from bench.pss import PssSampler, descendants
 from bench.sources import edit, made_up
+from bench.unit_memory import LOCKS, project
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,10 @@ def test_children_of_children_are_measured_too():
     assert {os.getpid(), shell.pid} < set(found)
     assert {"sh", "sleep"} <= names
     assert sampler.peak > 1
+
+
+def test_the_project_of_all_locks_names_each_dependency_once(tmp_path: Path):
+    read = tomllib.loads((project(tmp_path, "together", LOCKS.values()) / "Cargo.toml").read_text())
+
+    assert read["dependencies"].keys() == {crate for group in LOCKS.values() for crate in group}
+    assert read["profile"]["release"]["debug"] == 2

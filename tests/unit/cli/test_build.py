@@ -202,7 +202,7 @@ def test_options_become_the_request(cli: Cli, daemon: FakeDaemon, project: Path)
         *("build", project, "-t", "shop/users:1", "-t", "shop/users", "--bin", "users", "--features", "a,b c"),
         *("--features", "d", "--no-default-features", "--profile", "small", "--toolchain", "nightly"),
         *("--link", "static", "--directory", "services/users", "--project", "shop", "--lineage", "next"),
-        *("--parent", "main", "--no-cache"),
+        *("--parent", "main", "--no-cache", "--verify"),
         *("--check", "/app/users --version 'a b'"),
     )
 
@@ -220,6 +220,7 @@ def test_options_become_the_request(cli: Cli, daemon: FakeDaemon, project: Path)
         "lineage": "next",
         "parent": "main",
         "reuse": "nothing",
+        "verify": True,
         "check": ["/app/users", "--version", "a b"],
     }
 
@@ -229,6 +230,15 @@ def test_without_options_the_request_says_nothing_that_was_not_asked(cli: Cli, d
 
     assert set(daemon.asked[-1]) == {"tree", "images"}
     assert daemon.asked[-1]["images"] == [{"tags": []}]
+
+
+def test_a_build_that_is_to_be_verified_says_where_that_is_told(cli: Cli, daemon: FakeDaemon, project: Path):
+    daemon.ending = SUCCEEDED | {"verification": {"result": "waiting"}}
+
+    ran = cli("build", project, "--verify")
+
+    assert (ran.code, ran.out) == (0, "shop/users\n")
+    assert "Verifying behind this answer; `bloomery show b1` tells what came of it" in ran.err
 
 
 def test_tags_name_their_binaries(cli: Cli, daemon: FakeDaemon, project: Path):
@@ -394,11 +404,22 @@ def test_url_that_is_none_is_a_usage_error(cli: Cli, project: Path, url: str):
     assert "BLOOMERY_URL" in ran.err
 
 
-def test_something_else_at_the_url_is_said_to_be_no_daemon(cli: Cli, daemon: FakeDaemon, project: Path):
-    ran = cli("build", project, BLOOMERY_URL=daemon.url + "/elsewhere")
+def test_a_token_that_no_request_can_carry_is_told(cli: Cli, project: Path):
+    ran = cli("build", project, BLOOMERY_TOKEN="two\nlines")
 
     assert ran.code == 2
-    assert "/elsewhere/v1/builds" in ran.err
+    assert "BLOOMERY_TOKEN" in ran.err
+    assert "lines" not in ran.err
+
+
+@pytest.mark.parametrize(("path", "asked"), [("/elsewhere", "/elsewhere"), ("/not ascii ö", "/not%20ascii%20%C3%B6")])
+def test_something_else_at_the_url_is_said_to_be_no_daemon(
+    cli: Cli, daemon: FakeDaemon, project: Path, path: str, asked: str
+):
+    ran = cli("build", project, BLOOMERY_URL=daemon.url + path)
+
+    assert ran.code == 2
+    assert f"{asked}/v1/builds" in ran.err
 
 
 # --- connections that break

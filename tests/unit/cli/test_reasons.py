@@ -4,7 +4,9 @@ import msgspec
 import pytest
 
 from api.client.reasons import refusals
-from cache.differences import Difference, FilesChanged, Subject, difference, files_changed
+from cache.comparing import difference, files_changed
+from cache.differences import Difference, FilesChanged, Subject
+from cache.forking import Weighed
 from cache.reuse import Refusal, Rung, WhyNot
 
 OLD_LOCK = "bytes 1.10.0 r aa\nslab 0.4.9 r bb\nsyn 1.0.0 r cc\nring 0.17.0 r dd\ngone 1.0.0 r ee\nmoved 1.0.0 r ff"
@@ -152,6 +154,17 @@ def test_a_lineage_without_a_build_is_told_from_a_project_without_one():
 def test_why_no_parent_was_forked_names_it(why: WhyNot, words: str):
     assert told(Refusal(Rung.WORKSPACE, why, parent="main")) == [
         ("workspace", [f"none for this lineage (its parent `main` {words})"])
+    ]
+
+
+def test_a_parent_that_is_not_worth_its_copy_is_told_with_what_that_costs_and_spares():
+    weighed = Weighed(copying=2.04, compiling=0.0)
+
+    assert told(Refusal(Rung.WORKSPACE, WhyNot.COPYING_COSTS_MORE, parent="main", weighed=weighed)) == [
+        (
+            "workspace",
+            ["none for this lineage (its parent `main` is not worth a copy: 2.0 s to spare 0.0 s of compiling)"],
+        )
     ]
 
 

@@ -3,7 +3,20 @@
 import pytest
 
 from api.client.following import cargo_line
-from api.client.render import age, bar, count, duration, expectation, problem, reuse, size, table, without_ansi
+from api.client.render import (
+    age,
+    bar,
+    count,
+    duration,
+    expectation,
+    problem,
+    record,
+    reuse,
+    size,
+    table,
+    without_ansi,
+)
+from daemon.builds import Verified
 
 
 @pytest.mark.parametrize(
@@ -159,3 +172,53 @@ def test_what_was_reused_is_said_as_far_as_it_is_known(report: dict[str, object]
 
 def test_problem_of_nothing_known_still_says_something():
     assert problem({}) == ["The request was refused"]
+
+
+# --- what came of building again clean
+
+
+def verified(result: str, **over: object) -> list[str]:
+    """What `bloomery show` tells of it."""
+    nothing = {"detail": "", "at": 1.0, "seconds": 0.0, "images": [], "units": [], "revoked": 0}
+    build = {"id": "b1", "state": "succeeded", "request": {"tree": "sha256:1"}}
+    told = record({**build, "verification": {**nothing, "result": result, **over}})
+    return [line[11:] for line in told[told.index(next(line for line in told if line.startswith("verify"))) :]]
+
+
+@pytest.mark.parametrize("result", Verified)
+def test_every_verdict_has_words(result: Verified):
+    (line,) = verified(result)
+    assert line.startswith(f"{result} ")
+
+
+def test_an_equal_one_says_how_long_it_took_and_which_units_are_stored_otherwise():
+    assert verified("equal", seconds=151.4, units=["bytes 1.0.0", "itoa 1.0.18"]) == [
+        "equal      built again clean, every image is the same (2 m 31 s)",
+        "           stored with other bytes: bytes 1.0.0, itoa 1.0.18",
+    ]
+
+
+def test_a_different_one_names_both_digests_the_files_and_what_went():
+    files = {"about": "files", "label": "image files", "more": 3}
+    files["files"] = [{"path": "/app/users", "presence": "changed"}, {"path": "/etc/new", "presence": "added"}]
+    image = {"binary": "users", "digest": "sha256:a", "clean": "sha256:b", "files": files}
+    assert verified("different", seconds=1.0, images=[image], revoked=12) == [
+        "different  what was reused was wrong; 12 entries of the cache are revoked (1.0 s)",
+        "           users: sha256:a",
+        "           clean: sha256:b",
+        "           ~ /app/users",
+        "           + /etc/new",
+        "           and 3 more",
+    ]
+
+
+def test_a_clean_build_that_failed_says_how():
+    image = {"binary": "a", "digest": "sha256:a", "clean": None, "files": {"files": [], "more": 0}}
+    told = verified("different", images=[image], detail="compile_failed: no\nmore")
+    assert told[1:] == ["           a: sha256:a", "           clean: compile_failed: no"]
+
+
+@pytest.mark.parametrize("result", ["failed", "dropped"])
+def test_one_that_was_not_done_says_why(result: str):
+    (line,) = verified(result, detail="no_space: The disk is full\nmore")
+    assert line.endswith(": no_space: The disk is full")

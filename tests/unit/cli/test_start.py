@@ -7,7 +7,8 @@ import pytest
 
 HEAVY = (
     "aiohttp", "aiodocker", "msgspec", "structlog", "sqlite_utils", "sqlite3", "asyncio", "daemon", "elftools",
-    "prometheus_client", "subprocess", "concurrent", "shutil", "unicodedata", "importlib.metadata",
+    "prometheus_client", "http.client", "email", "ssl", "subprocess", "concurrent", "shutil", "unicodedata",
+    "importlib.metadata",
 )  # fmt: skip
 
 

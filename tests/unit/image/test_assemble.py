@@ -16,7 +16,7 @@ from daemon.image.errors import BadImageSettings
 from daemon.image.library_source import LibrarySource
 from daemon.pipeline.assemble import AssembledImage, Assembler, CompiledBinary
 from daemon.tarball import Member
-from tests.fakes.elves import HELLO, compile_c, compile_rust, library
+from tests.fakes.elves import HELLO, compile_c, compile_rust, library, stored
 from tests.fakes.engine import FakeEngine, file
 from tests.fakes.images import MemoryIndex, host_toolchain
 
@@ -42,7 +42,7 @@ class Assembling:
     async def __call__(self, program: Path, **settings: object) -> AssembledImage:
         if self.toolchain is None:
             self.toolchain = host_toolchain(self.engine, self.toolchain_files, without=self.without)
-        digest = self.blobs.put_file(program)
+        digest = stored(self.blobs, program)
         source = LibrarySource(self.engine.sandboxes, self.blobs, self.index, {})
         assembler = Assembler(self.blobs, source, ElfReader(), AMD64)
         entries = [

@@ -20,7 +20,7 @@ from daemon.image.library_source import LibrarySource
 from daemon.image.rootfs import Origin, RootFile
 from daemon.pipeline.assemble import AssembledImage, Assembler, CompiledBinary
 from daemon.pipeline.check import Checker, run_check
-from tests.fakes.elves import HELLO, compile_c
+from tests.fakes.elves import HELLO, compile_c, stored
 from tests.fakes.engine import FakeEngine, Step
 from tests.fakes.images import MemoryIndex, host_toolchain
 
@@ -44,7 +44,7 @@ class Checking:
     async def image(self, **settings: object) -> AssembledImage:
         engine = FakeEngine()
         source = LibrarySource(engine.sandboxes, self.blobs, MemoryIndex(), {})
-        digest = self.blobs.put_file(self.program)
+        digest = stored(self.blobs, self.program)
         return await Assembler(self.blobs, source, self.reader, AMD64).assemble(
             CompiledBinary(name="users", digest=digest, size=self.blobs.size(digest)),
             ImageSettings(**settings),

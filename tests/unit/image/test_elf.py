@@ -8,7 +8,7 @@ import pytest
 from cache.blobs import BlobStore
 from daemon.errors import BadOutput
 from daemon.image.elf import ElfInput, ElfReader
-from tests.fakes.elves import DT_VERNEED, HELLO, compile_c, compile_rust, library, read, tag_value
+from tests.fakes.elves import DT_VERNEED, HELLO, compile_c, compile_rust, library, read, stored, tag_value
 
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 
@@ -121,7 +121,7 @@ async def test_the_loader_says_where_it_looks(blobs: BlobStore, reader: ElfReade
 
 async def test_facts_are_remembered_by_content(tmp_path: Path, blobs: BlobStore):
     program = compile_c(tmp_path / "hello", HELLO)
-    digest = blobs.put_file(program)
+    digest = stored(blobs, program)
     impatient = ElfReader()
     first = await impatient.read([ElfInput(digest, program, "hello")])
     program.unlink()
@@ -134,7 +134,7 @@ async def test_many_files_are_read_in_order_and_one_bad_one_is_named(
     program = compile_c(tmp_path / "hello", HELLO)
     text = tmp_path / "notes"
     text.write_text("no program at all")
-    inputs = [ElfInput(blobs.put_file(path), path, path.name) for path in (program, text, program)]
+    inputs = [ElfInput(stored(blobs, path), path, path.name) for path in (program, text, program)]
     looked = await reader.look(inputs)
     assert [elf is None for elf in looked] == [False, True, False]
     with pytest.raises(BadOutput, match=r"notes cannot be put into an image: it is no well-formed ELF file") as refused:

@@ -17,13 +17,13 @@ def config(text: str, directory: str = "", **more: str) -> CargoConfig:
 
 
 def compiled(made: CargoConfig) -> dict[str, Any]:
-    return tomllib.loads(made.text_for_compile.decode())
+    return dict(made.values)
 
 
 def test_without_configuration_nothing_is_written():
     files = InMemoryFiles({"Cargo.toml": ""})
     made = read_config(files, "", Layout(files.paths()))
-    assert (made.text_for_compile, made.text_for_fetch, made.notes, made.rustflags) == (b"", b"", (), ())
+    assert (made.values, made.text_for_fetch, made.notes, made.rustflags) == ({}, b"", (), ())
 
 
 def test_what_is_honoured_reaches_the_compile_and_only_sources_reach_the_fetch():
@@ -79,7 +79,7 @@ replace-with = "mine"
 )
 def test_what_could_run_or_redirect_something_is_left_out_with_a_line(text: str, key: str):
     made = config(text)
-    assert made.text_for_compile == b""
+    assert made.values == {}
     assert made.text_for_fetch == b""
     assert any(note.startswith(f".cargo/config.toml: {key} is left out: ") for note in made.notes)
 
@@ -121,12 +121,6 @@ def test_settings_that_change_nothing_are_named_in_one_line():
         '[alias]\nb = "build"\n[net]\ngit-fetch-with-cli = true\n[build]\njobs = 2\n[target.x]\nrunner = "qemu"\n'
     )
     assert made.notes == (".cargo/config.toml: ignored: alias, build.jobs, net, target.x.runner",)
-
-
-def test_flags_that_depend_on_the_processor_are_known():
-    assert config("[target.'cfg(unix)']\nrustflags = '-C target-cpu=native'\n").native_cpu
-    assert config("[build]\nrustflags = ['-Ctarget-cpu=native']\n").native_cpu
-    assert not config("[build]\nrustflags = ['-Ctarget-cpu=x86-64-v3', '-Clinker=clang']\n").native_cpu
 
 
 def test_nearer_files_go_over_farther_ones_and_lists_are_joined():

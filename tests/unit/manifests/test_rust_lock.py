@@ -84,7 +84,6 @@ def test_a_new_lock_tells_where_everything_comes_from():
         f"bytes 0.5.0 {REGISTRY} aa",
         f"bytes 1.10.0 {SPARSE} bb",
     ]
-    assert lock.registries() == (REGISTRY, SPARSE)
     revision = "0123456789012345678901234567890123456789"
     assert lock.git_sources() == (
         GitSource(url="https://git.example/theirs", revision=revision, reference="branch=main"),

@@ -153,8 +153,9 @@ def test_the_library_takes_its_name_from_the_package_and_its_kind_from_the_manif
     assert single("", "src/lib.rs").library == Library(name="my_app", path="src/lib.rs")
     given = single('[lib]\nname = "other"\npath = "lib/other.rs"\ncrate-type = ["cdylib", "rlib"]\n', "lib/other.rs")
     assert given.library == Library(name="other", path="lib/other.rs", crate_types=("cdylib", "rlib"))
-    assert single("[lib]\nproc-macro = true\n", "src/lib.rs").is_proc_macro
-    assert single('[lib]\ncrate_type = ["proc-macro"]\n', "src/lib.rs").is_proc_macro
+    macro = Library(name="my_app", path="src/lib.rs", proc_macro=True)
+    assert single("[lib]\nproc-macro = true\n", "src/lib.rs").library == macro
+    assert single('[lib]\ncrate_type = ["proc-macro"]\n', "src/lib.rs").library == macro
     assert not single("", "src/main.rs").has_library
 
 

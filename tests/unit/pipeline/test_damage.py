@@ -104,6 +104,26 @@ async def test_a_damaged_layer_is_forgotten_and_cooked_again_once(shop: Workshop
     await shop.assert_nothing_is_left()
 
 
+async def test_a_layer_that_lacks_a_crate_that_its_cook_had_is_cooked_again(shop: Workshop):
+    await shop.build()
+    shop.ran()
+    damaged = await the_layer(shop)
+
+    async def misses_a_crate_once(step: Step) -> int | Exit:
+        shop.engine.script(shop.cargo)
+        step.complain("error: no matching package named `bytes` found\n")
+        return 101
+
+    shop.engine.script(misses_a_crate_once)
+
+    outcome = await shop.build(EDITED)
+
+    assert shop.ran() == ["cook", "settle", "compile"]
+    assert why(outcome, Rung.LAYER) is WhyNot.DAMAGED
+    assert damaged not in shop.engine.stored
+    await shop.assert_nothing_is_left()
+
+
 async def test_a_layer_that_is_damaged_as_soon_as_it_is_cooked_fails_the_build_and_is_not_kept(shop: Workshop):
     async def always_stale(step: Step) -> int | Exit:
         step.write(STALE, b"")

@@ -25,6 +25,14 @@ LESS = {**EDITED, "docs/one.md": "one\n"}
 OPTIMISED = {**SIMPLE, "Cargo.toml": str(SIMPLE["Cargo.toml"]) + "\n[profile.release]\nopt-level = 1\n"}
 
 
+@pytest.fixture
+async def yard(yard: Workshop) -> Workshop:
+    """One that copies whatever it costs."""
+    yard.weigh = lambda *_: None
+    yard.compose()
+    return yard
+
+
 async def of(shop: Workshop, lineage: str = "main") -> WorkspaceRecord:
     found = await shop.store.workspace("default", "app", lineage)
     assert found is not None
@@ -39,11 +47,6 @@ async def state_of(shop: Workshop, workspace: WorkspaceRecord) -> SandboxState:
 
 def against(outcome: Outcome) -> Refusal:
     return next(refusal for refusal in outcome.reuse.refusals if refusal.rung is Rung.WORKSPACE)
-
-
-async def clean(shop: Workshop, files: dict[str, object]) -> str:
-    """The digest of the image of a clean build."""
-    return (await shop.build(files, reuse=Reuse.NOTHING, scope="elsewhere")).images[0].digest
 
 
 async def test_a_new_lineage_goes_on_from_main_and_main_stays_as_it_is(yard: Workshop):
@@ -61,7 +64,7 @@ async def test_a_new_lineage_goes_on_from_main_and_main_stays_as_it_is(yard: Wor
     assert {it.rung for it in outcome.reuse.refusals} == {Rung.RESULT, Rung.OBSERVED}
     assert (await of(yard), await state_of(yard, parent)) == (parent, state)
     assert yard.engine.containers[parent.sandbox].files == files
-    assert outcome.images[0].digest == await clean(yard, EDITED)
+    assert outcome.images[0].digest == await yard.clean(EDITED)
     await yard.assert_nothing_is_left()
 
 
@@ -105,7 +108,7 @@ async def test_only_what_the_layer_lacks_is_copied_and_what_the_new_sources_lack
     assert not [path for path in copied if "bytes" in path or "bloomery" in path or not path.startswith("/target")]
     assert {"/work/src/main.rs", "/work/docs/one.md"} <= sources
     assert yard.ran() == ["compile"]
-    assert outcome.images[0].digest == await clean(yard, LESS)
+    assert outcome.images[0].digest == await yard.clean(LESS)
 
 
 async def test_the_one_that_is_named_is_taken_and_no_other(yard: Workshop):
@@ -173,7 +176,7 @@ async def test_sources_that_do_not_compile_leave_a_workspace_and_the_next_build_
 
     assert (outcome.reuse.rung, outcome.reuse.forked_from) == (Rung.WORKSPACE, None)
     assert (await of(yard, "fix")).sandbox == own.sandbox
-    assert outcome.images[0].digest == await clean(yard, TWICE)
+    assert outcome.images[0].digest == await yard.clean(TWICE)
     await yard.assert_nothing_is_left()
 
 
@@ -211,8 +214,8 @@ async def test_two_new_lineages_at_once_both_fork_it(yard: Workshop):
     one, other = await asyncio.gather(yard.build(EDITED, lineage="one"), yard.build(TWICE, lineage="other"))
 
     assert (one.reuse.forked_from, other.reuse.forked_from) == ("main", "main")
-    assert one.images[0].digest == await clean(yard, EDITED)
-    assert other.images[0].digest == await clean(yard, TWICE)
+    assert one.images[0].digest == await yard.clean(EDITED)
+    assert other.images[0].digest == await yard.clean(TWICE)
     await yard.assert_nothing_is_left()
 
 
@@ -250,7 +253,7 @@ async def falls(yard: Workshop, why: set[WhyNot]) -> None:
     assert against(outcome).why in why
     assert against(outcome).parent == "main"
     assert any("`main`" in note for note in heard.notes), heard.notes
-    assert outcome.images[0].digest == await clean(yard, EDITED)
+    assert outcome.images[0].digest == await yard.clean(EDITED)
 
 
 @pytest.mark.parametrize("how", ["gone", "run since", "unreadable", "tree forgotten"])
@@ -318,7 +321,7 @@ async def test_a_fork_in_which_marking_does_not_work_is_discarded(yard: Workshop
 
     assert (outcome.reuse.rung, against(outcome).why) == (Rung.LAYER, WhyNot.DAMAGED)
     assert any("unchanged" in note for note in heard.notes)
-    assert outcome.images[0].digest == await clean(yard, EDITED)
+    assert outcome.images[0].digest == await yard.clean(EDITED)
 
 
 async def test_on_another_layer_of_the_same_key_everything_is_copied(yard: Workshop):
@@ -336,7 +339,7 @@ async def test_on_another_layer_of_the_same_key_everything_is_copied(yard: Works
 
     own = yard.engine.containers[(await of(yard, "fix")).sandbox]
     assert (outcome.reuse.forked_from, own.image.id) == ("main", other.id)
-    assert outcome.images[0].digest == await clean(yard, EDITED)
+    assert outcome.images[0].digest == await yard.clean(EDITED)
 
 
 async def test_without_any_layer_of_its_key_it_is_not_forked(yard: Workshop):

@@ -4,7 +4,7 @@ import pytest
 
 from cache.reuse import Rung, WhyNot
 from cache.workspaces import WorkspaceRecord
-from daemon.builds import Outcome, Reuse
+from daemon.builds import Outcome
 from daemon.errors import CompileFailed
 from tests.fakes.cargo import purpose_of
 from tests.fakes.engine import Exit, Step
@@ -20,11 +20,6 @@ EDITED: Files = {**MORE, "src/main.rs": 'fn main() { println!("edited") }\n'}
 async def the_workspace(shop: Workshop) -> WorkspaceRecord:
     (workspace,) = [one for one in await shop.store.workspaces() if one.scope == "default" and one.project == "app"]
     return workspace
-
-
-async def clean(shop: Workshop, files: Files) -> str:
-    """The digest of the image of a clean build."""
-    return (await shop.build(files, reuse=Reuse.NOTHING, scope="elsewhere")).images[0].digest
 
 
 async def begun(shop: Workshop) -> WorkspaceRecord:
@@ -65,7 +60,7 @@ async def test_a_crate_more_is_compiled_where_the_last_compile_was_and_cooked_be
     assert yard.ran() == ["cook", "settle"]
     assert await stored(yard) == {"bytes", "itoa"}
     assert len(await yard.layers()) == len(layers) + 1
-    assert more.images[0].digest == await clean(yard, MORE)
+    assert more.images[0].digest == await yard.clean(MORE)
 
 
 async def test_what_is_stored_is_put_in_and_only_members_are_compiled(yard: Workshop):
@@ -76,7 +71,7 @@ async def test_what_is_stored_is_put_in_and_only_members_are_compiled(yard: Work
 
     assert (more.reuse.rung, more.reuse.compiled) == (Rung.WORKSPACE, ("app 0.3.0",))
     assert yard.ran() == ["clear", "compile"]
-    assert more.images[0].digest == await clean(yard, MORE)
+    assert more.images[0].digest == await yard.clean(MORE)
 
 
 async def test_back_to_the_first_lock_nothing_but_members_is_compiled_and_nothing_stays(yard: Workshop):
@@ -157,7 +152,7 @@ async def test_an_error_in_the_project_s_own_lines_leaves_the_workspace(yard: Wo
     mended = await yard.build(EDITED)
 
     assert mended.reuse.rung is Rung.WORKSPACE
-    assert mended.images[0].digest == await clean(yard, EDITED)
+    assert mended.images[0].digest == await yard.clean(EDITED)
 
 
 async def test_what_it_holds_is_not_guessed_at(yard: Workshop):

@@ -32,12 +32,6 @@ def why(outcome: Outcome, rung: Rung) -> WhyNot:
     return next(refusal.why for refusal in outcome.reuse.refusals if refusal.rung is rung)
 
 
-async def built_elsewhere(shop: Workshop, files: dict[str, object]) -> str:
-    """The digest of the image of a clean build."""
-    outcome = await shop.build(files, reuse=Reuse.NOTHING, scope="elsewhere")
-    return outcome.images[0].digest
-
-
 async def compiling(shop: Workshop, pause: float) -> "asyncio.Task[Outcome]":
     """A build of the edited sources, in the middle of its compile."""
     shop.cargo.pause = pause
@@ -71,7 +65,7 @@ async def test_an_edit_is_compiled_where_the_last_compile_was(yard: Workshop):
     assert outcome.reuse.compiled == ("app 0.3.0",)
     kept = await the_workspace(yard)
     assert (kept.sandbox, kept.tree != first.tree, kept.generation != first.generation) == (first.sandbox, True, True)
-    assert outcome.images[0].digest == await built_elsewhere(yard, EDITED)
+    assert outcome.images[0].digest == await yard.clean(EDITED)
     await yard.assert_nothing_is_left()
 
 
@@ -90,7 +84,7 @@ async def test_only_what_changed_is_put_and_what_is_gone_is_taken_away_first(yar
 
     assert yard.ran() == ["clear", "compile"]
     assert {"/work/src/more.rs", "/work/docs/one.md"} & put[-1] == set()
-    assert outcome.images[0].digest == await built_elsewhere(yard, EDITED)
+    assert outcome.images[0].digest == await yard.clean(EDITED)
 
 
 async def test_the_same_tree_with_other_settings_compiles_nothing(yard: Workshop):
@@ -152,7 +146,7 @@ async def test_sources_that_do_not_compile_leave_it_and_the_next_build_goes_on(y
     outcome = await yard.build(TWICE)
 
     assert outcome.reuse.rung is Rung.WORKSPACE
-    assert outcome.images[0].digest == await built_elsewhere(yard, TWICE)
+    assert outcome.images[0].digest == await yard.clean(TWICE)
     await yard.assert_nothing_is_left()
 
 
@@ -188,7 +182,7 @@ async def test_one_that_cannot_be_trusted_is_discarded_and_the_layer_taken(yard:
     assert why(outcome, Rung.WORKSPACE) in {WhyNot.PRUNED, WhyNot.DAMAGED}
     assert any("workspace" in note for note in heard.notes)
     assert (await the_workspace(yard)).sandbox != before.sandbox
-    assert outcome.images[0].digest == await built_elsewhere(yard, EDITED)
+    assert outcome.images[0].digest == await yard.clean(EDITED)
     await yard.assert_nothing_is_left()
 
 
@@ -208,7 +202,7 @@ async def test_one_in_which_marking_does_not_work_is_discarded(yard: Workshop):
 
     assert (outcome.reuse.rung, why(outcome, Rung.WORKSPACE)) == (Rung.LAYER, WhyNot.DAMAGED)
     assert any("unchanged" in note for note in heard.notes)
-    assert outcome.images[0].digest == await built_elsewhere(yard, EDITED)
+    assert outcome.images[0].digest == await yard.clean(EDITED)
 
 
 async def test_a_compile_that_is_killed_in_it_costs_the_workspace(yard: Workshop):
@@ -259,8 +253,8 @@ async def test_of_two_builds_at_once_one_goes_on_in_it_and_the_other_stands_on_t
 
     assert {one.reuse.rung, other.reuse.rung} == {Rung.WORKSPACE, Rung.LAYER}
     assert len(await yard.store.workspaces()) == 1
-    assert one.images[0].digest == await built_elsewhere(yard, EDITED)
-    assert other.images[0].digest == await built_elsewhere(yard, TWICE)
+    assert one.images[0].digest == await yard.clean(EDITED)
+    assert other.images[0].digest == await yard.clean(TWICE)
     await yard.assert_nothing_is_left()
 
 
