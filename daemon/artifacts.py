@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ class StoredArtifacts:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    async def archive(self, image: BuiltImage) -> AsyncIterator[bytes]:
+    async def archive(self, image: BuiltImage) -> AsyncGenerator[bytes, None]:
         """An image under its tags, as an OCI archive; refused before the first piece if a part of it is gone."""
         manifest = Digest.parse(image.digest)
         await asyncio.to_thread(self._require, manifest)
         tags = [":".join(repository_and_tag(tag)) for tag in image.tags]
-        async for piece in layout.archive(manifest, tags, self._blobs):
-            yield piece
+        async with aclosing(layout.archive(manifest, tags, self._blobs)) as archive:
+            async for piece in archive:
+                yield piece
 
     async def blob(self, digest: str) -> Path:
         """A kept blob's file."""

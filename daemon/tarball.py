@@ -8,7 +8,8 @@ whole seconds.
 import asyncio
 import hashlib
 import tarfile
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -118,24 +119,26 @@ def _proved(member: Member, source: Path) -> Iterator[bytes]:
         raise ValueError(f"{source} is not {member.size} bytes long")
 
 
-def pieces(members: Iterable[Member]) -> Iterator[bytes]:
+def pieces(members: Iterable[Member]) -> Generator[bytes, None, None]:
     """The archive's bytes; raises as `entries` does."""
     yield from entries(members)
     yield _END
 
 
-async def stream(members: Iterable[Member]) -> AsyncIterator[bytes]:
+async def stream(members: Iterable[Member]) -> AsyncGenerator[bytes, None]:
     """`pieces`, read in a thread so that the loop goes on."""
-    async for piece in threaded(pieces(members)):
-        yield piece
+    async with aclosing(threaded(pieces(members))) as archive:
+        async for piece in archive:
+            yield piece
 
 
-async def threaded(source: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Any iterator of bytes, each step taken in a thread.
+async def threaded(source: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
+    """Any generator of bytes, each step and its end taken in a thread.
 
-    Whoever is cancelled waits for the step that is under way: an iterator is not left while a thread is still in it.
+    Whoever is cancelled waits for the step that is under way: a generator is not left while a thread is still in it.
     """
-    done = object()
-    while (piece := await to_the_end(asyncio.to_thread(next, source, done))) is not done:
-        assert isinstance(piece, bytes)
-        yield piece
+    try:
+        while (piece := await to_the_end(asyncio.to_thread(next, source, None))) is not None:
+            yield piece
+    finally:
+        await to_the_end(asyncio.to_thread(source.close))

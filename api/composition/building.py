@@ -1,6 +1,6 @@
 """What a build goes through: the stages of the pipeline with what they share. Here languages are listed."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from api.composition.means import Means
@@ -254,7 +254,7 @@ def _harvests(means: Means, behind: Behind) -> Harvests:
 def _ending(means: Means, libraries: LibrarySource) -> _Ending:
     blobs, engine, reader = means.store.blobs, means.engine, ElfReader()
 
-    def archive(manifest: Digest) -> AsyncIterator[bytes]:
+    def archive(manifest: Digest) -> AsyncGenerator[bytes, None]:
         return layout.archive(manifest, (), blobs)
 
     publish = PublishStage(images=engine.images, tags=means.store, archive=archive)

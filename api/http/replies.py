@@ -1,6 +1,7 @@
 """Answers as bytes: JSON from the daemon's values, problems from its failures."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
 
@@ -34,30 +35,31 @@ def problem_reply(failure: Failure, instance: str) -> web.Response:
 
 async def stream_reply(
     request: web.Request,
-    pieces: AsyncIterator[bytes],
+    pieces: AsyncGenerator[bytes, None],
     media_type: str,
     headers: Mapping[str, str],
 ) -> web.StreamResponse:
-    """Bytes as they come.
+    """Bytes as they come; closes where they come from.
 
     The first piece is awaited before anything is sent, so a failure to begin is still a problem with its own status.
     One that comes later can only be told by cutting the connection, which a client sees as an incomplete body.
     """
     response = web.StreamResponse(headers=headers)
     response.content_type = media_type
-    if request.method == "HEAD":
+    async with aclosing(pieces):
+        if request.method == "HEAD":
+            await response.prepare(request)
+            return response
+        first = await anext(pieces, b"")
         await response.prepare(request)
+        try:
+            await response.write(first)
+            async for piece in pieces:
+                await response.write(piece)
+            await response.write_eof()
+        except ConnectionError:
+            raise
+        except Exception as error:
+            request.protocol.force_close()
+            raise ConnectionAbortedError("the answer could not be finished") from error
         return response
-    first = await anext(pieces, b"")
-    await response.prepare(request)
-    try:
-        await response.write(first)
-        async for piece in pieces:
-            await response.write(piece)
-        await response.write_eof()
-    except ConnectionError:
-        raise
-    except Exception as error:
-        request.protocol.force_close()
-        raise ConnectionAbortedError("the answer could not be finished") from error
-    return response

@@ -15,9 +15,10 @@ import aiodocker
 import aiohttp
 
 from cache.errors import Failure
-from daemon.engine.engine import EngineInfo
+from daemon.engine.engine import Archive, EngineInfo
 from daemon.engine.images import EngineImages, refusal
 from daemon.engine.sandboxes import EngineSandboxes
+from daemon.engine.sending import Body, Patience
 from daemon.engine.survey import EngineSurvey
 from daemon.engine.transport import EngineTimeouts, Params
 from daemon.errors import EngineRefused, EngineUnavailable
@@ -118,31 +119,37 @@ class _DockerTransport:
         path: str,
         *,
         params: Params | None = None,
-        body: AsyncIterator[bytes] | None = None,
+        body: Archive | None = None,
         gone: type[Failure] = EngineRefused,
         silence: float | None = None,
     ) -> AsyncIterator["_Answer"]:
-        patience = _Patience(self.timeouts.transfer)
-        sent = _Sent(body, patience) if body is not None else None
+        patience = Patience(self.timeouts.transfer)
+        sent = Body(body, patience) if body is not None else None
         # Go's server answers 100 when it begins to read: a refusal comes before the archive is even begun.
         headers = {"Content-Type": "application/x-tar", "Expect": "100-continue"} if sent else {}
-        with self.translated(gone, path, sent):
-            async with patience.limited():
-                await self._negotiate()
-                response = await self._streams._do_query(  # noqa: SLF001 - its one raw call
-                    _url(path, params),
-                    method,
-                    data=sent.pieces() if sent else None,
-                    headers=headers,
-                    chunked=True if sent else None,
-                    timeout=aiohttp.ClientTimeout(),
-                )
-        if silence is not None:
-            patience = _Patience(_finite(silence))
+        whole = False
         try:
-            yield _Answer(self, response, patience, sent, gone=gone, path=path)
+            with self.translated(gone, path, sent):
+                async with patience.limited():
+                    await self._negotiate()
+                    response = await self._streams._do_query(  # noqa: SLF001 - its one raw call
+                        _url(path, params),
+                        method,
+                        data=sent,
+                        headers=headers,
+                        chunked=True if sent else None,
+                        timeout=aiohttp.ClientTimeout(),
+                    )
+            if silence is not None:
+                patience = Patience(_finite(silence))
+            try:
+                yield _Answer(self, response, patience, sent, gone=gone, path=path)
+                whole = True
+            finally:
+                response.close()
         finally:
-            response.close()
+            if sent is not None:
+                await sent.end(abort=not whole)
 
     async def _negotiate(self) -> None:
         if self._control.api_version != "auto":
@@ -158,7 +165,7 @@ class _DockerTransport:
         self._control.api_version = self._streams.api_version = f"v{chosen[0]}.{chosen[1]}"
 
     @contextlib.contextmanager
-    def translated(self, gone: type[Failure], path: str, sent: "_Sent | None" = None) -> Iterator[None]:
+    def translated(self, gone: type[Failure], path: str, sent: Body | None = None) -> Iterator[None]:
         """Turn what goes wrong inside into one of `daemon.errors`, or into the error of the body that was sent."""
         try:
             yield
@@ -190,44 +197,6 @@ class _DockerTransport:
         return EngineUnavailable(f"The container engine at {self.url} does not answer: {why}. {remedy}")
 
 
-class _Patience:
-    """A timeout that begins anew whenever something moves, in either direction."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._seconds = seconds
-        self._clock: asyncio.Timeout | None = None
-
-    @contextlib.asynccontextmanager
-    async def limited(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._seconds) as self._clock:
-                yield
-        finally:
-            self._clock = None
-
-    def moved(self) -> None:
-        if self._clock is not None and self._seconds is not None and not self._clock.expired():
-            self._clock.reschedule(asyncio.get_running_loop().time() + self._seconds)
-
-
-class _Sent:
-    """A body on its way to the engine; keeps the error that its source raised, which aiohttp would hide."""
-
-    def __init__(self, body: AsyncIterator[bytes], patience: _Patience) -> None:
-        self._body = body
-        self._patience = patience
-        self.error: Exception | None = None
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        try:
-            async for piece in self._body:
-                self._patience.moved()
-                yield piece
-        except Exception as error:
-            self.error = error
-            raise
-
-
 class _Answer:
     """`daemon.engine.transport.Received`: a body read as it comes, never held."""
 
@@ -235,8 +204,8 @@ class _Answer:
         self,
         transport: _DockerTransport,
         response: aiohttp.ClientResponse,
-        patience: _Patience,
-        sent: _Sent | None,
+        patience: Patience,
+        sent: Body | None,
         *,
         gone: type[Failure],
         path: str,

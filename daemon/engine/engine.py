@@ -5,10 +5,13 @@ The adapter for Docker's API is `daemon.engine.docker`; the fake is `tests/fakes
 its disk is full, `ImageGone`/`SandboxGone` when what they name is not there, and `EngineRefused` for any other refusal.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+Archive = AsyncGenerator[bytes, None]
+"""A tar stream on its way to an engine or out of it: whoever is given one reads it in one task, and closes it."""
 
 
 class Network(StrEnum):
@@ -157,7 +160,7 @@ class Sandboxes(Protocol):
         """Create, not start; returns the id. `ImageGone` if the image is not there."""
         ...
 
-    async def put(self, sandbox: str, archive: AsyncIterator[bytes]) -> None:
+    async def put(self, sandbox: str, archive: Archive) -> None:
         """Unpack an uncompressed tar stream at `/` of a container that is not running."""
         ...
 
@@ -169,7 +172,7 @@ class Sandboxes(Protocol):
         """
         ...
 
-    def get(self, sandbox: str, path: str) -> AsyncIterator[bytes]:
+    def get(self, sandbox: str, path: str) -> Archive:
         """The tar stream of a path of a stopped container; `FileNotFoundError` where there is no such path."""
         ...
 
@@ -189,11 +192,11 @@ class Images(Protocol):
         """The image, or None where there is none."""
         ...
 
-    async def load(self, archive: AsyncIterator[bytes]) -> None:
+    async def load(self, archive: Archive) -> None:
         """`docker load` of an uncompressed archive that holds `manifest.json`."""
         ...
 
-    async def import_root(self, archive: AsyncIterator[bytes], reference: str, changes: tuple[str, ...]) -> str:
+    async def import_root(self, archive: Archive, reference: str, changes: tuple[str, ...]) -> str:
         """`docker import` of an uncompressed root filesystem; `changes` are Dockerfile lines; returns the image id."""
         ...
 

@@ -1,10 +1,11 @@
 """Images by an engine's HTTP API: `Images` of `daemon.engine.engine`."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 
 from cache.errors import Failure
-from daemon.engine.engine import EngineImage
+from daemon.engine.engine import Archive, EngineImage
 from daemon.engine.names import repository_and_tag
 from daemon.engine.settled import settled
 from daemon.engine.stopped import require_stopped
@@ -28,11 +29,11 @@ class EngineImages:
         config = found.get("Config") or {}
         return image_of(found, config.get("Labels"), config.get("Env"))
 
-    async def load(self, archive: AsyncIterator[bytes]) -> None:
+    async def load(self, archive: Archive) -> None:
         """`docker load` of an uncompressed archive that holds `manifest.json`."""
         await self._send("images/load", {"quiet": "1"}, archive)
 
-    async def import_root(self, archive: AsyncIterator[bytes], reference: str, changes: tuple[str, ...]) -> str:
+    async def import_root(self, archive: Archive, reference: str, changes: tuple[str, ...]) -> str:
         """`docker import` of an uncompressed root filesystem; `changes` are Dockerfile lines; returns the image id."""
         repository, tag = repository_and_tag(reference)
         params: Params = {"fromSrc": "-", "repo": repository, "tag": tag, "changes": changes}
@@ -86,8 +87,11 @@ class EngineImages:
 
         return await settled(commit(), undo=undo)
 
-    async def _send(self, path: str, params: Params, archive: AsyncIterator[bytes]) -> list[dict[str, Any]]:
-        async with self._transport.exchange("POST", path, params=params, body=plain(archive)) as answer:
+    async def _send(self, path: str, params: Params, archive: Archive) -> list[dict[str, Any]]:
+        async with (
+            aclosing(archive),
+            self._transport.exchange("POST", path, params=params, body=plain(archive)) as answer,
+        ):
             found = await progress(answer.read)
         for line in found:
             if error := progress_error(line):

@@ -4,11 +4,12 @@ Counted is what says something about the engine: that it does not answer, that i
 should cause, that its disk is full. That an image is gone or a step took too long is no failure of the engine's.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 
 from cache.errors import NoSpace
 from daemon.engine.engine import (
+    Archive,
     EngineImage,
     EngineInfo,
     Exit,
@@ -54,7 +55,7 @@ class _MeteredSandboxes:
         with _counted(self._failed, "create"):
             return await self._inner.create(spec)
 
-    async def put(self, sandbox: str, archive: AsyncIterator[bytes]) -> None:
+    async def put(self, sandbox: str, archive: Archive) -> None:
         with _counted(self._failed, "put"):
             await self._inner.put(sandbox, archive)
 
@@ -62,10 +63,11 @@ class _MeteredSandboxes:
         with _counted(self._failed, "run"):
             return await self._inner.run(sandbox, sink, limits)
 
-    async def get(self, sandbox: str, path: str) -> AsyncIterator[bytes]:
+    async def get(self, sandbox: str, path: str) -> Archive:
         with _counted(self._failed, "get"):
-            async for piece in self._inner.get(sandbox, path):
-                yield piece
+            async with aclosing(self._inner.get(sandbox, path)) as archive:
+                async for piece in archive:
+                    yield piece
 
     async def isolate(self, sandbox: str) -> None:
         with _counted(self._failed, "isolate"):
@@ -85,11 +87,11 @@ class _MeteredImages:
         with _counted(self._failed, "inspect"):
             return await self._inner.inspect(reference)
 
-    async def load(self, archive: AsyncIterator[bytes]) -> None:
+    async def load(self, archive: Archive) -> None:
         with _counted(self._failed, "load"):
             await self._inner.load(archive)
 
-    async def import_root(self, archive: AsyncIterator[bytes], reference: str, changes: tuple[str, ...]) -> str:
+    async def import_root(self, archive: Archive, reference: str, changes: tuple[str, ...]) -> str:
         with _counted(self._failed, "import_root"):
             return await self._inner.import_root(archive, reference, changes)
 

@@ -1,10 +1,10 @@
 """Containers by an engine's HTTP API: `Sandboxes` of `daemon.engine.engine`."""
 
-from collections.abc import AsyncIterator
+from contextlib import aclosing
 from urllib.parse import quote
 
 from cache.errors import Failure
-from daemon.engine.engine import Exit, Limits, Network, OutputSink, SandboxSpec
+from daemon.engine.engine import Archive, Exit, Limits, Network, OutputSink, SandboxSpec
 from daemon.engine.profile import create_request
 from daemon.engine.run import Run
 from daemon.engine.settled import settled
@@ -34,22 +34,22 @@ class EngineSandboxes:
         # The engine goes on when its client leaves: a cancelled create still makes a container, unless it is undone.
         return await settled(create(), undo=self.remove)
 
-    async def put(self, sandbox: str, archive: AsyncIterator[bytes]) -> None:
+    async def put(self, sandbox: str, archive: Archive) -> None:
         """Unpack an uncompressed tar stream at `/` of a container that is not running."""
-        await require_stopped(self._transport, sandbox, "put into")
-        exchange = self._transport.exchange(
-            "PUT", f"{container_path(sandbox)}/archive", params={"path": "/"}, body=plain(archive), gone=SandboxGone
-        )
-        async with exchange as answer:
-            while await answer.read():
-                pass
+        path, params = f"{container_path(sandbox)}/archive", {"path": "/"}
+        async with aclosing(archive):
+            await require_stopped(self._transport, sandbox, "put into")
+            exchange = self._transport.exchange("PUT", path, params=params, body=plain(archive), gone=SandboxGone)
+            async with exchange as answer:
+                while await answer.read():
+                    pass
 
     async def run(self, sandbox: str, sink: OutputSink, limits: Limits) -> Exit:
         """Start, pass all output on, wait for the end; see `Sandboxes.run`."""
         await require_stopped(self._transport, sandbox, "started")
         return await Run(self._transport, container_path(sandbox), sink, limits).finish()
 
-    async def get(self, sandbox: str, path: str) -> AsyncIterator[bytes]:
+    async def get(self, sandbox: str, path: str) -> Archive:
         """The tar stream of a path of a stopped container; `FileNotFoundError` where there is no such path."""
         await require_stopped(self._transport, sandbox, "read")
         end = TarEnd()

@@ -5,10 +5,11 @@ Everything here takes bytes as they come, cut anywhere, and holds no more of the
 
 import json
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing
 from typing import Any
 
-from daemon.engine.engine import OutputStream
+from daemon.engine.engine import Archive, OutputStream
 from daemon.errors import EngineRefused
 
 _BLOCK = 512
@@ -101,19 +102,20 @@ def progress_error(line: dict[str, Any]) -> str | None:
     return str(line["error"]) if line.get("error") else None
 
 
-async def plain(archive: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def plain(archive: Archive) -> Archive:
     """The archive as it is, but `ValueError` for one that is compressed.
 
     An engine unpacks those with the host's own programs (20.10 runs `xz`), outside of any sandbox.
     """
     first = b""
-    async for piece in archive:
-        if len(first) < 8:  # noqa: PLR2004 - longer than any of the magic numbers
-            first += piece[:8]
-            if first.startswith(_COMPRESSED):
-                raise ValueError("Archives go to the engine uncompressed: this one is not")
-        if piece:
-            yield piece
+    async with aclosing(archive):
+        async for piece in archive:
+            if len(first) < 8:  # noqa: PLR2004 - longer than any of the magic numbers
+                first += piece[:8]
+                if first.startswith(_COMPRESSED):
+                    raise ValueError("Archives go to the engine uncompressed: this one is not")
+            if piece:
+                yield piece
 
 
 class TarEnd:

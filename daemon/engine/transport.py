@@ -3,13 +3,13 @@
 `daemon.engine.docker` implements it; the tests have one that fails on purpose.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cache.errors import Failure
-from daemon.engine.engine import EngineInfo
+from daemon.engine.engine import Archive, EngineInfo
 from daemon.errors import EngineRefused
 
 
@@ -68,7 +68,7 @@ class Transport(Protocol):
         path: str,
         *,
         params: Params | None = None,
-        body: AsyncIterator[bytes] | None = None,
+        body: Archive | None = None,
         gone: type[Failure] = EngineRefused,
         silence: float | None = None,
     ) -> AbstractAsyncContextManager[Received]:

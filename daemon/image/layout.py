@@ -5,11 +5,12 @@ v1.2. Engines before 25 read `manifest.json`, newer ones and registries' tools `
 """
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from cache.digest import Digest
 from daemon import tarball
+from daemon.engine.engine import Archive
 from daemon.image.blobs import Blobs
 from daemon.image.layer import MTIME, Blob
 from daemon.image.manifest import MANIFEST_TYPE, descriptor
@@ -22,7 +23,7 @@ BEGINNING = b"".join(tarball.entries(_BEGINNING))
 """What every archive begins with, whatever it holds."""
 
 
-def archive(manifest: Digest, tags: Iterable[str], blobs: Blobs) -> AsyncIterator[bytes]:
+def archive(manifest: Digest, tags: Iterable[str], blobs: Blobs) -> Archive:
     """The uncompressed tar stream of the image with this manifest, read piece by piece.
 
     `tags` are whole references such as `users:1.2`; none is allowed. Equal images under equal tags give equal bytes.

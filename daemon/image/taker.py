@@ -5,14 +5,14 @@ import posixpath
 import secrets
 import tarfile
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Protocol
 
 from cache.digest import Digest
 from cache.tree import EntryKind, SourceTree, TreeEntry
-from daemon.engine.engine import SandboxSpec
+from daemon.engine.engine import Archive, SandboxSpec
 from daemon.errors import EngineRefused, OutputTooLarge
 from daemon.image.blobs import Blobs
 
@@ -29,7 +29,7 @@ class SandboxFiles(Protocol):
         """Create, not start; returns the id."""
         ...
 
-    def get(self, sandbox: str, path: str) -> AsyncIterator[bytes]:
+    def get(self, sandbox: str, path: str) -> Archive:
         """The tar stream of a path; `FileNotFoundError` where there is none."""
         ...
 
@@ -121,8 +121,7 @@ class Taker:
             except FileNotFoundError:
                 return None
             finally:
-                if isinstance(stream, AsyncGenerator):
-                    await stream.aclose()
+                await stream.aclose()
             spool.seek(0)
             unless_whole.pop_all()
         return spool

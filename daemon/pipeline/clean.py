@@ -4,7 +4,7 @@ What the lock proves need not be fetched again; everything is compiled. No tag, 
 comes of it, and its layer's image goes with it. It has sandboxes of its own, in which builds have precedence.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from cache.errors import Blame, Failure
 from cache.units import UnitRecord
 from daemon.builds import Build, ContentEntry, Reuse
 from daemon.ecosystems.ecosystem import Project
-from daemon.engine.engine import Images, Sandboxes
+from daemon.engine.engine import Archive, Images, Sandboxes
 from daemon.engine.settled import to_the_end
 from daemon.errors import FetchFailed
 from daemon.pipeline.assemble import AssembledImage
@@ -37,7 +37,7 @@ _WEIGHT = 0.125
 class StoredUnits(Protocol):
     """What is stored of units, beside what a cook has made."""
 
-    async def differing(self, archive: AsyncIterator[bytes], cook: Cook) -> tuple[UnitRecord, ...] | None:
+    async def differing(self, archive: Archive, cook: Cook) -> tuple[UnitRecord, ...] | None:
         """The stored units in whose place this cook has made other bytes; None where that cannot be told."""
         ...
 

@@ -30,6 +30,7 @@ from cache.tarheader import (
     text_of,
 )
 from cache.tree import EntryKind, TreeEntry
+from daemon.engine.engine import Archive
 from daemon.units.placing import BUILDER
 from daemon.units.target_directory import TargetLimits
 
@@ -51,7 +52,7 @@ class Artefacts:
     limits: TargetLimits = field(default_factory=TargetLimits)
 
 
-async def copied(archive: AsyncIterator[bytes], artefacts: Artefacts) -> AsyncGenerator[bytes, None]:
+async def copied(archive: Archive, artefacts: Artefacts) -> AsyncGenerator[bytes, None]:
     """The stream for another sandbox's `/`, of the stream that an engine gives of the directory.
 
     Raises `UnsoundArtefacts`, and what `archive` raises.
@@ -74,15 +75,14 @@ async def copied(archive: AsyncIterator[bytes], artefacts: Artefacts) -> AsyncGe
         raise UnsoundArtefacts(problem.detail) from problem
     finally:
         # An engine lets nobody else near a container as long as it is read.
-        if isinstance(archive, AsyncGenerator):
-            await archive.aclose()
+        await archive.aclose()
     yield bytes(held) + bytes(2 * BLOCK)
 
 
 class _Incoming:
     """An archive's headers and contents, taken in their order."""
 
-    def __init__(self, pieces: AsyncIterator[bytes], limits: TargetLimits) -> None:
+    def __init__(self, pieces: Archive, limits: TargetLimits) -> None:
         self._pieces = pieces
         self._limits = limits
         self._held = memoryview(b"")

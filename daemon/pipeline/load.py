@@ -5,13 +5,14 @@ end is held back until `finish`: from an archive that breaks off an engine takes
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import aclosing
 
 from cache.digest import Digest
-from daemon.engine.engine import Images
+from daemon.engine.engine import Archive, Images
 from daemon.image.layout import BEGINNING
 
-ImageArchive = Callable[[Digest], AsyncIterator[bytes]]
+ImageArchive = Callable[[Digest], Archive]
 """From an image manifest's digest to an archive that an engine loads."""
 
 
@@ -38,13 +39,14 @@ class Load:
         self._loading.cancel()
         await asyncio.gather(self._loading, return_exceptions=True)
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
+    async def _pieces(self) -> Archive:
         yield BEGINNING
         held = b""
         skipped = len(BEGINNING)
-        async for piece in self._archive(await self._manifest):
-            if held:
-                yield held
-            held, skipped = piece[skipped:], max(0, skipped - len(piece))
+        async with aclosing(self._archive(await self._manifest)) as archive:
+            async for piece in archive:
+                if held:
+                    yield held
+                held, skipped = piece[skipped:], max(0, skipped - len(piece))
         await self._finishing.wait()
         yield held

@@ -4,13 +4,14 @@ import asyncio
 import hashlib
 import tarfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
 from cache.blobs import room_on_disk
 from cache.digest import Digest
+from daemon.engine.engine import Archive
 from daemon.errors import BadOutput, OutputTooLarge
 
 _PIECE = 1 << 18
@@ -19,23 +20,24 @@ _HELD = 1 << 20
 
 
 @asynccontextmanager
-async def spooled(archive: AsyncIterator[bytes], scratch: Path, limit: int, *, setting: str) -> AsyncIterator[Path]:
+async def spooled(archive: Archive, scratch: Path, limit: int, *, setting: str) -> AsyncIterator[Path]:
     """The tar stream as a file that lives as long as the block; `limit` in bytes, as `setting` of `[limits]` has it."""
     with room_on_disk(), TemporaryDirectory(dir=scratch, prefix="taken-", ignore_cleanup_errors=True) as folder:
         path = Path(folder, "archive.tar")
         with path.open("wb") as file:  # noqa: ASYNC230 - opening is quick; writing is in a thread
             taken, held = 0, bytearray()
-            async for piece in archive:
-                taken += len(piece)
-                if taken > limit:
-                    raise OutputTooLarge(
-                        f"The build's output is larger than {limit >> 20} MiB: raise [limits] {setting}.",
-                        limit=limit,
-                    )
-                held += piece
-                if len(held) >= _HELD:
-                    await asyncio.to_thread(file.write, held)
-                    held = bytearray()
+            async with aclosing(archive):
+                async for piece in archive:
+                    taken += len(piece)
+                    if taken > limit:
+                        raise OutputTooLarge(
+                            f"The build's output is larger than {limit >> 20} MiB: raise [limits] {setting}.",
+                            limit=limit,
+                        )
+                    held += piece
+                    if len(held) >= _HELD:
+                        await asyncio.to_thread(file.write, held)
+                        held = bytearray()
             await asyncio.to_thread(file.write, held)
         yield path
 

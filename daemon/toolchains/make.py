@@ -6,7 +6,7 @@ obey the project's toolchain file), user 10001, the constant paths, and the labe
 
 import secrets
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,7 +130,7 @@ async def make_from_image(
     return image
 
 
-def _root(sysroot: Path, rootfs: Path) -> Iterator[bytes]:
+def _root(sysroot: Path, rootfs: Path) -> Generator[bytes, None, None]:
     # the toolchain first: the other archive's end is then this one's, and its directories' modes win
     yield from tarball.entries(rustup.members(sysroot))
     yield from debian.unpacked(rootfs)

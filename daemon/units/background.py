@@ -3,7 +3,7 @@
 A harvest that fails, or that a stop of the daemon cuts off, costs compiling those units again some day.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from daemon.behind import Behind
-from daemon.engine.engine import Limits, SandboxSpec
+from daemon.engine.engine import Archive, Limits, SandboxSpec
 from daemon.engine.settled import settled, to_the_end
 from daemon.units.cook import Cook
 from daemon.units.harvest import Harvest
@@ -37,7 +37,7 @@ class Containers(Protocol):
         """Create, not start."""
         ...
 
-    def get(self, sandbox: str, path: str) -> AsyncIterator[bytes]:
+    def get(self, sandbox: str, path: str) -> Archive:
         """The tar stream of a path."""
         ...
 
@@ -49,7 +49,7 @@ class Containers(Protocol):
 class Harvester(Protocol):
     """What stores units."""
 
-    async def harvest(self, archive: AsyncIterator[bytes], cook: Cook) -> Harvest:
+    async def harvest(self, archive: Archive, cook: Cook) -> Harvest:
         """Store what may be stored of a target directory."""
         ...
 

@@ -16,6 +16,7 @@ from typing import Protocol
 from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.units import RecordedUnits, UnitOrigin, UnitRecord
+from daemon.engine.engine import Archive
 from daemon.errors import OutputTooLarge
 from daemon.pipeline.spool import spooled
 from daemon.units.cook import Cook, LiveUnit
@@ -91,7 +92,7 @@ class Harvester:
         self._limits = limits
         self._clock = clock
 
-    async def harvest(self, archive: AsyncIterator[bytes], cook: Cook) -> Harvest:
+    async def harvest(self, archive: Archive, cook: Cook) -> Harvest:
         """Store what may be stored of a target directory, given as a tar stream; raises `NoSpace` and the stream's."""
         try:
             async with self._target(archive, cook) as target:
@@ -99,7 +100,7 @@ class Harvester:
         except (OutputTooLarge, BadTargetDirectory) as problem:
             return Harvest(unreadable=str(problem))
 
-    async def differing(self, archive: AsyncIterator[bytes], cook: Cook) -> tuple[UnitRecord, ...] | None:
+    async def differing(self, archive: Archive, cook: Cook) -> tuple[UnitRecord, ...] | None:
         """The stored units in whose place this cook has made other bytes; None: that cannot be told. Stores nothing."""
         try:
             async with self._target(archive, cook) as target:
@@ -111,7 +112,7 @@ class Harvester:
         return tuple(unit for unit in known if made.get(_place(unit), unit.digest) != unit.digest)
 
     @asynccontextmanager
-    async def _target(self, archive: AsyncIterator[bytes], cook: Cook) -> AsyncIterator[TargetDirectory]:
+    async def _target(self, archive: Archive, cook: Cook) -> AsyncIterator[TargetDirectory]:
         wanted = {live.unit for live in cook.notes.live}
         async with spooled(archive, self._scratch, self._limits.archive, setting="archive") as spool:
             with await asyncio.to_thread(TargetDirectory, spool, self._layout, wanted, self._limits) as target:

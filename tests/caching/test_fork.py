@@ -6,7 +6,7 @@ what differs from the parent's tree is compiled; and the parent is afterwards wh
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
 import pytest_asyncio
@@ -190,7 +190,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[WorkspaceRecord, s
     """Something happens to a parent while it is copied; an engine lets nobody near it before all of it is read."""
 
     def interrupt(parent: WorkspaceRecord, *command: str) -> None:
-        async def meddled(archive: AsyncIterator[bytes], artefacts: Artefacts) -> AsyncIterator[bytes]:
+        async def meddled(archive: AsyncGenerator[bytes, None], artefacts: Artefacts) -> AsyncGenerator[bytes, None]:
             async for piece in copied(archive, artefacts):
                 yield piece
             await asyncio.to_thread(docker, *command, parent.sandbox)

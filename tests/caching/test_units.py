@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -166,7 +166,7 @@ class Yard:
         cook = Cook(scope="default", unit_key=KEY, origins=proved, notes=self.notes(*given))
         return await harvester.harvest(self.archive(), cook)
 
-    async def archive(self) -> AsyncIterator[bytes]:
+    async def archive(self) -> AsyncGenerator[bytes, None]:
         """The target directory as an engine gives it: names from its top, a second name as a link to the first."""
         held = io.BytesIO()
         with tarfile.open(fileobj=held, mode="w", format=tarfile.PAX_FORMAT) as tar:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -194,7 +194,7 @@ class Workshop:
     async def uploaded(self, files: Files, *, mtime: float, mode: int = 0o644) -> Digest:
         """The same by the door for archives."""
 
-        async def body() -> AsyncIterator[bytes]:
+        async def body() -> AsyncGenerator[bytes, None]:
             yield archive(files, mtime, mode)
 
         intake = Intake(self.store.blobs, SharedSources(self.store), ArchiveLimits())

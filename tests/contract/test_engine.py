@@ -11,7 +11,7 @@ import os
 import resource
 import tarfile
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -194,7 +194,7 @@ async def rig(kind: str) -> AsyncIterator[Rig]:
         await rig.clean()
 
 
-def some(*paths: str, content: bytes = b"some") -> AsyncIterator[bytes]:
+def some(*paths: str, content: bytes = b"some") -> AsyncGenerator[bytes, None]:
     return stream(Member(path=path, mode=0o644, mtime=1_000_000_000, content=content) for path in paths)
 
 
@@ -448,7 +448,7 @@ async def test_a_running_container_is_not_touched(rig: Rig):
 
 
 async def test_a_compressed_archive_is_not_sent(rig: Rig):
-    async def compressed() -> AsyncIterator[bytes]:
+    async def compressed() -> AsyncGenerator[bytes, None]:
         yield gzip.compress(b"".join(pieces([Member(path="f", mode=0o644, mtime=0, content=b"")])))
 
     sandbox = await rig.create(NOTHING)
@@ -457,7 +457,7 @@ async def test_a_compressed_archive_is_not_sent(rig: Rig):
 
 
 async def test_an_archive_that_breaks_off_fails_with_its_own_error(rig: Rig):
-    async def broken() -> AsyncIterator[bytes]:
+    async def broken() -> AsyncGenerator[bytes, None]:
         yield b"".join(pieces([Member(path="work/f", mode=0o644, mtime=0, content=b"x" * 100_000)]))[:50_000]
         raise LookupError("the disk is gone")
 
@@ -468,8 +468,36 @@ async def test_an_archive_that_breaks_off_fails_with_its_own_error(rig: Rig):
     assert await rig.content(sandbox, "/work/f") == b"some"
 
 
+@pytest.mark.parametrize("end", ["none such", "broken off by a cancellation", "whole"])
+async def test_whatever_becomes_of_an_archive_it_is_closed(rig: Rig, end: str):
+    begun, closed = asyncio.Event(), False
+
+    async def watched() -> AsyncGenerator[bytes, None]:
+        nonlocal closed
+        try:
+            begun.set()
+            if end == "broken off by a cancellation":
+                yield bytes(100)
+                await asyncio.sleep(60)
+            yield b"".join(pieces([Member(path="work/f", mode=0o644, mtime=0, content=b"f")]))
+        finally:
+            closed = True
+
+    archive = watched()
+    sandbox = "none" if end == "none such" else await rig.create(NOTHING)
+    putting = asyncio.create_task(rig.engine.sandboxes.put(sandbox, archive))
+    if end == "broken off by a cancellation":
+        await begun.wait()
+        putting.cancel()
+    await asyncio.gather(putting, return_exceptions=True)
+
+    with pytest.raises(StopAsyncIteration):
+        await anext(archive)
+    assert closed == begun.is_set()
+
+
 async def test_a_truncated_archive_is_refused(rig: Rig):
-    async def short() -> AsyncIterator[bytes]:
+    async def short() -> AsyncGenerator[bytes, None]:
         yield b"".join(pieces([Member(path="work/f", mode=0o644, mtime=0, content=b"x" * 100_000)]))[:50_000]
 
     sandbox = await rig.create(NOTHING)
@@ -885,7 +913,7 @@ async def test_a_large_output_is_read_with_flat_memory(real: Rig):
 
 @pytest.mark.engine
 async def test_a_large_archive_is_put_with_flat_memory(real: Rig):
-    async def zeros() -> AsyncIterator[bytes]:
+    async def zeros() -> AsyncGenerator[bytes, None]:
         header = tarfile.TarInfo("work/big")
         header.size = 100 << 20
         yield header.tobuf()

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import tarfile
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -212,7 +212,7 @@ class FakeArtifacts:
         self.blobs = blobs
         self.failure: BaseException | None = None
 
-    async def archive(self, image: BuiltImage) -> AsyncIterator[bytes]:
+    async def archive(self, image: BuiltImage) -> AsyncGenerator[bytes, None]:
         yield b"archive of "
         if self.failure is not None:
             raise self.failure

@@ -22,7 +22,8 @@ import shlex
 import tarfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -248,10 +249,11 @@ class _Sandboxes:
         self._engine.containers[made.id] = made
         return made.id
 
-    async def put(self, sandbox: str, archive: AsyncIterator[bytes]) -> None:
-        self._engine.enter("sandboxes.put", sandbox)
-        container = self._engine.stopped(sandbox, "put into")
-        _unpack(await _whole(archive), container.files)
+    async def put(self, sandbox: str, archive: AsyncGenerator[bytes, None]) -> None:
+        async with aclosing(archive):
+            self._engine.enter("sandboxes.put", sandbox)
+            container = self._engine.stopped(sandbox, "put into")
+            _unpack(await _whole(archive), container.files)
 
     async def run(self, sandbox: str, sink: OutputSink, limits: Limits) -> Exit:
         self._engine.enter("sandboxes.run", sandbox)
@@ -264,7 +266,7 @@ class _Sandboxes:
             container.state, container.running = "exited", None
             container.generation = self._engine.moment()
 
-    async def get(self, sandbox: str, path: str) -> AsyncIterator[bytes]:
+    async def get(self, sandbox: str, path: str) -> AsyncGenerator[bytes, None]:
         self._engine.enter("sandboxes.get", sandbox)
         files = self._engine.stopped(sandbox, "read").files
         root = posixpath.normpath(path)
@@ -354,7 +356,7 @@ class _Images:
         image = self._engine.find(reference)
         return None if image is None else _listed(image)
 
-    async def load(self, archive: AsyncIterator[bytes]) -> None:
+    async def load(self, archive: AsyncGenerator[bytes, None]) -> None:
         self._engine.enter("images.load", "")
         members: Files = {}
         _unpack(await _whole(archive), members)
@@ -386,7 +388,7 @@ class _Images:
         for tag in entry.get("RepoTags") or ():
             self._engine.store(image, tag)
 
-    async def import_root(self, archive: AsyncIterator[bytes], reference: str, changes: tuple[str, ...]) -> str:
+    async def import_root(self, archive: AsyncGenerator[bytes, None], reference: str, changes: tuple[str, ...]) -> str:
         self._engine.enter("images.import_root", reference)
         image = FakeImage(id=self._engine.identify("image"), files={})
         for change in changes:
@@ -519,7 +521,7 @@ def _place(files: Files, path: str, member: Member, *, keep: bool = False) -> No
         files[path] = member
 
 
-async def _whole(archive: AsyncIterator[bytes]) -> bytes:
+async def _whole(archive: AsyncGenerator[bytes, None]) -> bytes:
     data = b"".join([piece async for piece in plain(archive)])
     end = TarEnd()
     end.feed(data)

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from daemon.ecosystems.rust.package_id import PackageId
@@ -175,7 +175,7 @@ def archive(*units: MadeUnit, more: Files | None = None) -> bytes:
     return held.getvalue()
 
 
-async def streamed(content: bytes) -> AsyncIterator[bytes]:
+async def streamed(content: bytes) -> AsyncGenerator[bytes, None]:
     """Bytes as an engine's stream."""
     for at in range(0, len(content), 10_000):
         yield content[at : at + 10_000]

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -118,8 +118,8 @@ class Stepwise:
 
         return call
 
-    def _reading(self, get: Callable[..., AsyncIterator[bytes]]) -> Callable[..., AsyncIterator[bytes]]:
-        async def read(*values: Any) -> AsyncIterator[bytes]:
+    def _reading(self, get: Callable[..., AsyncGenerator[bytes, None]]) -> Callable[..., AsyncGenerator[bytes, None]]:
+        async def read(*values: Any) -> AsyncGenerator[bytes, None]:
             await self._point()
             async for piece in get(*values):
                 yield piece

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -106,11 +106,15 @@ async def serving(stub: Stub, path: Path) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-async def everything(source: AsyncIterator[bytes]) -> bytes:
+async def everything(source: AsyncGenerator[bytes, None]) -> bytes:
     return b"".join([piece async for piece in source])
 
 
-def archive() -> AsyncIterator[bytes]:
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def archive() -> AsyncGenerator[bytes, None]:
     return stream([Member(path="f", mode=0o644, mtime=0, content=b"content")])
 
 
@@ -283,12 +287,43 @@ async def test_a_download_that_stalls_is_given_up(stub: Stub, engine: DockerEngi
 async def test_an_upload_that_the_engine_does_not_take_is_given_up(stub: Stub, engine: DockerEngine):
     stub.answers["PUT /containers/c/archive"] = hangs
 
-    async def endless() -> AsyncIterator[bytes]:
+    async def endless() -> AsyncGenerator[bytes, None]:
         while True:
             yield bytes(1 << 20)
 
     with pytest.raises(EngineUnavailable):
         await asyncio.wait_for(engine.sandboxes.put("c", endless()), 3)
+
+
+async def test_what_a_cancelled_upload_has_not_sent_is_dropped(stub: Stub, engine: DockerEngine):
+    begun, closed = asyncio.Event(), False
+
+    async def deaf(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        begun.set()
+        return await hangs(request)
+
+    stub.answers["PUT /containers/c/archive"] = deaf
+
+    async def large() -> AsyncGenerator[bytes, None]:
+        nonlocal closed
+        try:
+            while True:
+                yield bytes(1 << 20)
+        finally:
+            closed = True
+
+    putting = asyncio.create_task(engine.sandboxes.put("c", large()))
+    await begun.wait()
+    await asyncio.sleep(0.1)
+    during = open_files()
+    putting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await putting
+    await asyncio.sleep(0)
+
+    assert closed
+    assert open_files() < during
 
 
 async def test_an_upload_that_comes_slowly_is_waited_for(stub: Stub, engine: DockerEngine):
@@ -300,7 +335,7 @@ async def test_an_upload_that_comes_slowly_is_waited_for(stub: Stub, engine: Doc
 
     stub.answers["PUT /containers/c/archive"] = take
 
-    async def slow() -> AsyncIterator[bytes]:
+    async def slow() -> AsyncGenerator[bytes, None]:
         for start in range(0, len(TAR), 512):
             await asyncio.sleep(0.2)
             yield TAR[start : start + 512]
@@ -312,7 +347,7 @@ async def test_an_upload_that_comes_slowly_is_waited_for(stub: Stub, engine: Doc
 async def test_a_body_that_breaks_off_after_the_answer_began_fails_with_its_own_error(stub: Stub, engine: DockerEngine):
     stub.answers["POST /images/load"] = streams(b'{"stream":"x"}\r\n')
 
-    async def broken() -> AsyncIterator[bytes]:
+    async def broken() -> AsyncGenerator[bytes, None]:
         yield TAR[:512]
         await asyncio.sleep(0.1)
         raise LookupError("the disk is gone")

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import pytest
 
@@ -18,11 +18,11 @@ class Rig:
         self.engine = MeteredEngine(bare.sandboxes, bare.images, bare.survey, self.failed.append)
 
 
-async def nothing() -> AsyncIterator[bytes]:
+async def nothing() -> AsyncGenerator[bytes, None]:
     yield b""
 
 
-async def read(pieces: AsyncIterator[bytes]) -> None:
+async def read(pieces: AsyncGenerator[bytes, None]) -> None:
     async for _ in pieces:
         pass
 

@@ -1,5 +1,5 @@
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 from hypothesis import given
@@ -83,7 +83,7 @@ def test_an_error_in_a_line_is_found(line: dict[str, object], error: str | None)
     assert progress_error(line) == error
 
 
-async def pieces_of(*parts: bytes) -> AsyncIterator[bytes]:
+async def pieces_of(*parts: bytes) -> AsyncGenerator[bytes, None]:
     for part in parts:
         yield part
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Harvested:
         self.go_on = asyncio.Event()
         self.go_on.set()
 
-    async def harvest(self, archive: AsyncIterator[bytes], cook: Cook) -> Harvest:
+    async def harvest(self, archive: AsyncGenerator[bytes, None], cook: Cook) -> Harvest:
         self.log.append(f"begin {cook.notes.id}")
         async for _ in archive:
             pass

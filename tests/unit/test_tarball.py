@@ -3,7 +3,8 @@ import io
 import os
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -125,10 +126,29 @@ async def test_members_are_asked_for_as_the_archive_is_read():
     assert len(asked) < 20
 
 
+async def test_a_stream_that_is_closed_closes_its_source_in_a_thread():
+    closed: list[int] = []
+
+    def endless() -> Generator[bytes, None, None]:
+        try:
+            while True:
+                yield b"x"
+        finally:
+            closed.append(threading.get_ident())
+
+    async with aclosing(threaded(endless())) as archive:
+        await anext(archive)
+        before = list(closed)
+
+    assert not before
+    assert len(closed) == 1
+    assert closed[0] != threading.get_ident()
+
+
 async def test_a_cancelled_stream_ends_only_when_the_thread_has_left_its_source():
     inside, leave, left = threading.Event(), threading.Event(), threading.Event()
 
-    def slow() -> Iterator[bytes]:
+    def slow() -> Generator[bytes, None, None]:
         inside.set()
         leave.wait(10)
         left.set()

@@ -1,6 +1,6 @@
 """What came out of a build, for download: images, their contents, symbols, and a lock that was made for the source."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
@@ -24,7 +24,7 @@ ARCHIVE_TYPE = "application/x-tar"
 class Artifacts(Protocol):
     """What builds left behind."""
 
-    def archive(self, image: BuiltImage) -> AsyncIterator[bytes]:
+    def archive(self, image: BuiltImage) -> AsyncGenerator[bytes, None]:
         """The OCI archive of an image; `NotReady` when what it is made of is gone."""
         ...
 

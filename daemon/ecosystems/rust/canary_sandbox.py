@@ -11,7 +11,7 @@ from daemon import tarball
 from daemon.builds import Diagnostic, Link, StageName
 from daemon.ecosystems.rust.environment import WORK, environment
 from daemon.ecosystems.rust.messages import CargoReader
-from daemon.engine.engine import Limits, OutputStream, Sandboxes, SandboxSpec
+from daemon.engine.engine import Archive, Limits, OutputStream, Sandboxes, SandboxSpec
 from daemon.engine.settled import settled, to_the_end
 from daemon.toolchains.toolchain import ToolchainFacts
 
@@ -70,7 +70,7 @@ class CanarySandbox:
             complaint=complaint[-_COMPLAINT:].decode(errors="replace").strip(),
         )
 
-    def get(self, path: str) -> AsyncIterator[bytes]:
+    def get(self, path: str) -> Archive:
         """The tar stream of a path."""
         return self.engine.get(self.id, path)
 

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import aiohttp
 import pytest
@@ -48,7 +48,7 @@ async def test_a_build_that_did_not_succeed_has_nothing_to_download(
 async def test_an_image_that_is_gone_is_a_problem_when_nothing_was_sent(daemon: Daemon, client: aiohttp.ClientSession):
     build = await daemon.put_build()
 
-    async def gone(_image: object) -> AsyncIterator[bytes]:
+    async def gone(_image: object) -> AsyncGenerator[bytes, None]:
         raise NotReady("it was pruned; build again")
         yield
 

@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import replace
 
 import pytest
@@ -45,7 +45,7 @@ def archive(entries: Iterable[Entry]) -> bytes:
     return made.getvalue()
 
 
-async def pieces(data: bytes, size: int = 1000) -> AsyncIterator[bytes]:
+async def pieces(data: bytes, size: int = 1000) -> AsyncGenerator[bytes, None]:
     for start in range(0, len(data), size):
         yield data[start : start + size]
 

@@ -1,7 +1,7 @@
 """A new lineage's first build: it goes on from a copy of another lineage's workspace, which stays as it is."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -92,7 +92,7 @@ async def test_only_what_the_layer_lacks_is_copied_and_what_the_new_sources_lack
     put: list[set[str]] = []
     unpack = yard.engine.sandboxes.put
 
-    async def watched(sandbox: str, archive: AsyncIterator[bytes]) -> None:
+    async def watched(sandbox: str, archive: AsyncGenerator[bytes, None]) -> None:
         before = dict(yard.engine.containers[sandbox].files)
         await unpack(sandbox, archive)
         now = yard.engine.containers[sandbox].files
@@ -224,7 +224,7 @@ async def test_a_build_of_the_parent_waits_for_the_copy_and_goes_on_in_its_works
     copying, go_on = asyncio.Event(), asyncio.Event()
     get = yard.engine.sandboxes.get
 
-    async def slow(sandbox: str, path: str) -> AsyncIterator[bytes]:
+    async def slow(sandbox: str, path: str) -> AsyncGenerator[bytes, None]:
         if path == "/target":
             copying.set()
             await go_on.wait()
@@ -289,7 +289,7 @@ async def test_a_parent_that_something_happens_to_during_the_copy_is_not_forked(
     parent = await of(yard)
     get = yard.engine.sandboxes.get
 
-    async def broken(sandbox: str, path: str) -> AsyncIterator[bytes]:
+    async def broken(sandbox: str, path: str) -> AsyncGenerator[bytes, None]:
         async for piece in get(sandbox, path):
             yield piece
             if sandbox == parent.sandbox and path == "/target":

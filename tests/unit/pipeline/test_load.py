@@ -1,7 +1,7 @@
 """A load that begins before its image is there: what the engine is sent, and when it has the image."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -26,7 +26,7 @@ class Reading:
         self.began = asyncio.Event()
         self.has_image = False
 
-    async def load(self, archive: AsyncIterator[bytes]) -> None:
+    async def load(self, archive: AsyncGenerator[bytes, None]) -> None:
         async for piece in archive:
             self.read += piece
             self.began.set()
@@ -40,7 +40,7 @@ class Archives:
         self.pieces = pieces
         self.all_asked = asyncio.Event()
 
-    async def __call__(self, manifest: Digest) -> AsyncIterator[bytes]:
+    async def __call__(self, manifest: Digest) -> AsyncGenerator[bytes, None]:
         assert manifest == IMAGE
         for piece in self.pieces:
             yield piece
@@ -101,7 +101,7 @@ async def test_a_load_that_was_broken_off_leaves_nothing_to_the_engine_and_nothi
 
 async def test_a_load_that_failed_ahead_fails_when_it_is_finished():
     class Away:
-        async def load(self, _archive: AsyncIterator[bytes]) -> None:
+        async def load(self, _archive: AsyncGenerator[bytes, None]) -> None:
             raise EngineUnavailable("The engine is restarting")
 
     engine: Any = Away()

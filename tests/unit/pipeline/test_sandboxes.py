@@ -4,7 +4,7 @@ import io
 import os
 import tarfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -206,7 +206,7 @@ async def test_what_comes_in_small_pieces_is_whole_in_the_file(tmp_path: Path):
     content = os.urandom(3 << 20)
     member = Member(path="out/app", mode=0o755, mtime=0, content=content)
 
-    async def small() -> AsyncIterator[bytes]:
+    async def small() -> AsyncGenerator[bytes, None]:
         async for piece in stream([member]):
             for start in range(0, len(piece), 40_000):
                 yield piece[start : start + 40_000]
