@@ -74,6 +74,22 @@ class BadTag(Failure):
     blame = Blame.REQUEST
 
 
+class NotPushable(Failure):
+    """An image is to be pushed, and its tag names no registry."""
+
+    kind = "not_pushable"
+    title = "This reference names no registry"
+    blame = Blame.REQUEST
+
+
+class PushDenied(Failure):
+    """A registry does not let the daemon push there: no login, a wrong one, or no right to this repository."""
+
+    kind = "push_denied"
+    title = "The registry does not let the daemon push there"
+    blame = Blame.REQUEST
+
+
 class NoToolchain(Failure):
     """The configuration offers no toolchain at all."""
 
@@ -228,6 +244,13 @@ class RegistryUnreachable(Failure):
 
     kind = "registry_unreachable"
     title = "A registry or repository cannot be reached"
+
+
+class PushFailed(Failure):
+    """A registry did not take an image: it cannot be reached, has a fault of its own, or refuses what is right."""
+
+    kind = "push_failed"
+    title = "An image could not be pushed"
 
 
 class StoredFileDamaged(Failure):
