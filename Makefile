@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything on a bare Debian machine; what is there already is not made again.
 
 .DEFAULT_GOAL := setup
-.PHONY: setup venv engine toolchain nightly promtool serve demo test bench ladder mutations soak lint format clean
+.PHONY: setup venv engine toolchain nightly promtool registry serve demo test bench ladder mutations soak lint format clean
 
 BIN := .venv/bin
 
@@ -22,13 +22,16 @@ nightly: engine ## a second toolchain image, for projects that want it
 promtool:
 	@deploy/setup/promtool.sh
 
+registry:
+	@deploy/setup/registry.sh
+
 serve: setup ## the daemon, in the foreground; make serve ARGS="--listen 127.0.0.1:8080"
 	@exec $(BIN)/bloomery serve $(ARGS)
 
 demo: setup ## a service becomes an image, four times over
 	@deploy/demo.sh
 
-test: setup promtool ## all suites, against the real engine; make test ARGS="tests/unit -x"
+test: setup promtool registry ## all suites, against the real engine; make test ARGS="tests/unit -x"
 	@$(BIN)/pytest --numprocesses 2 --dist loadscope --verbose --cov --cov-branch --cov-report=term $(ARGS)
 
 bench: setup ## the bars of speed and memory, beside the alternatives, on a quiet machine; make bench ARGS="--runs 1"

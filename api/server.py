@@ -30,6 +30,8 @@ from daemon.engine.isolation import isolation
 from daemon.image.architecture import AMD64
 from daemon.image.usual_libraries import take_usual_libraries
 from daemon.network import NetworkSettings, resolve_network
+from daemon.registry.login import Credentials
+from daemon.registry.registries import Registries
 from daemon.toolchains.kept import KeptFacts
 
 _LINGER_SECONDS = 5.0
@@ -64,6 +66,7 @@ async def serve(config: Config, environ: Mapping[str, str]) -> int:
         state_dir.clear_scratch()
         engine = await _engine(config, environ)
         opened.push_async_callback(engine.close)
+        registries = await opened.enter_async_context(_registries(config, network))
         log.info("starting", version=own_version(), state_dir=str(state_dir.path), engine=engine.url)
         log.info("network of the fetch step", **network.described())
         means = Means(
@@ -73,6 +76,7 @@ async def serve(config: Config, environ: Mapping[str, str]) -> int:
             tokens=tokens,
             store=store,
             engine=engine,
+            registries=registries,
             kept_facts=KeptFacts.of_user(environ),
         )
         daemon = compose(means)
@@ -208,6 +212,18 @@ def _tokens(files: Mapping[str, str]) -> dict[str, str]:
             raise _refused(key, file, f"a token of its own; {scopes[token]} has the same")
         scopes[token] = scope
     return scopes
+
+
+def _registries(config: Config, network: NetworkSettings) -> Registries:
+    """What images are pushed to: trusted as the fetch step's hosts are."""
+    credentials = {}
+    for host, file in config.publish.credentials.items():
+        key = f"publish.credentials.{host}"
+        user, colon, password = _content(key, Path(file)).decode("utf-8", "replace").strip().partition(":")
+        if not user or not colon or not password:
+            raise _refused(key, file, "a file that holds USER:PASSWORD on one line")
+        credentials[host] = Credentials(user=user, password=password)
+    return Registries(credentials=credentials, plain=config.publish.plain_http, ca_bundle=network.ca_bundle)
 
 
 def _ca_bundle(network: NetworkSettings) -> bytes:

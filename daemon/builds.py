@@ -43,6 +43,8 @@ class StageName(StrEnum):
     COMPILE = "compile"
     ASSEMBLE = "assemble"
     CHECK = "check"
+    PUSH = "push"
+    """To registries; only where that is asked."""
     PUBLISH = "publish"
 
 
@@ -130,6 +132,8 @@ class BuildRequest:
     revision: Revision = field(default_factory=Revision)
     verify: bool = False
     """Build it again clean behind the answer and compare, whatever the sample."""
+    push: bool | None = None
+    """Push to the registries that tags name; None: as the daemon is configured, which admission has made yes or no."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +195,8 @@ class BuiltImage:
     """Blob digest of the JSON list of `ContentEntry`."""
     symbols: str | None = None
     """Blob digest of the debug symbols that were kept apart."""
+    pushed: tuple[str, ...] = ()
+    """Where it was pushed, by digest, as `registry.example/team/users@sha256:…`."""
     warnings: tuple[str, ...] = ()
     """Such as a library that the binary may `dlopen` and the image does not hold."""
 

@@ -173,6 +173,15 @@ class VerifySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishSettings:
+    """Registries that images are pushed to."""
+
+    push: bool = False
+    plain_http: tuple[str, ...] = ()
+    credentials: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UploadSettings:
     """The bounds of one upload, and how many are read at once."""
 
@@ -241,6 +250,7 @@ class Config:
     workspaces: WorkspaceSettings = field(default_factory=WorkspaceSettings)
     units: UnitSettings = field(default_factory=UnitSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)
+    publish: PublishSettings = field(default_factory=PublishSettings)
     upload: UploadSettings = field(default_factory=UploadSettings)
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

@@ -104,6 +104,8 @@ def _value(kind: Any, value: object, place: _Place) -> Any:
         return _table(kind, value, place)
     if get_origin(kind) is Mapping:
         return _names(value, place)
+    if get_origin(kind) is tuple:
+        return _texts(value, place)
     try:
         if isinstance(kind, type) and issubclass(kind, StrEnum):
             return _word(kind, value)
@@ -119,6 +121,12 @@ def _names(values: object, place: _Place) -> dict[str, str]:
         if not isinstance(value, str) or not value:
             raise place.under(name).refuse(value, "a text that is not empty")
     return values
+
+
+def _texts(values: object, place: _Place) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+        raise place.refuse(values, 'a list of texts, such as ["…", "…"]')
+    return tuple(values)
 
 
 def _word(kind: type[StrEnum], value: object) -> StrEnum:

@@ -188,6 +188,7 @@ def report(build: Json, told_before: Collection[str] = ()) -> list[str]:
     for image in outcome["images"]:
         what = f"{image['binary']}: {size(image['size'])} in {count(image['files'], 'file')}"
         told.append(status("Image", f"{what} ({', '.join(image['tags']) or image['digest'][:19]})"))
+        told += [status("Pushed", place) for place in image.get("pushed", ())]
         told += [" " * 13 + f"warning: {warning}" for warning in image.get("warnings", ())]
     if (build.get("verification") or {}).get("result") == "waiting":
         told.append(status("Verifying", f"behind this answer; `bloomery show {build['id']}` tells what came of it"))
@@ -238,6 +239,7 @@ def record(build: Json) -> list[str]:
             told.append(f"{'image':<10} {image['reference']}")
             told.append(f"{'':<10} {image['binary']}: {size(image['size'])} in {count(image['files'], 'file')}")
             told.append(f"{'':<10} {image['digest']}")
+            told += [f"{'':<10} pushed to {place}" for place in image.get("pushed", ())]
             told += [f"{'':<10} warning: {warning}" for warning in image.get("warnings", ())]
     if verification := build.get("verification"):
         lines = verdict(verification, duration(verification["seconds"]))

@@ -17,6 +17,7 @@ examples:
   bloomery build -t shop/users            # the current directory
   docker run --rm $(bloomery build .)     # only the image reference is on stdout
   bloomery build --bin api --bin worker -t api=shop/api -t worker=shop/worker services/
+  bloomery build -t registry.example/shop/users:1 --push
   bloomery build --link static --features tls,metrics --check "/app/users --version"
 
 exit codes: 0 built, 1 the source failed, 2 usage or request, 3 the daemon, the engine or a limit failed or the build
@@ -36,6 +37,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="build it again clean behind the answer; `bloomery show` tells if it differs",
     )
     add(
+        "--push",
+        action=argparse.BooleanOptionalAction,
+        help="push the image to each registry that a tag names (default: as the daemon is configured)",
+    )
+    add(
         "--cancel-on-interrupt",
         action="store_true",
         help="Ctrl-C cancels the build (also: BLOOMERY_ON_INTERRUPT=cancel); by default it goes on in the daemon",
@@ -48,6 +54,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         source = Source(options, console)
         if options.verify:
             source.request["verify"] = True
+        if options.push is not None:
+            source.request["push"] = options.push
         key = os.urandom(16).hex()
         build = source.ask(client, lambda: client.create_build(source.request, key))
         if options.detach:

@@ -41,6 +41,7 @@ from daemon.pipeline.sandboxes import SandboxSettings
 from daemon.pipeline.weighing import Weighing
 from daemon.pipeline.workspaces import WorkspaceBounds, Workspaces
 from daemon.processor import processor
+from daemon.registry.push import Pusher
 from daemon.toolchains.access_times import AccessTimes
 from daemon.toolchains.current import CurrentToolchains
 from daemon.toolchains.kept import TakingOver
@@ -257,7 +258,8 @@ def _ending(means: Means, libraries: LibrarySource) -> _Ending:
     def archive(manifest: Digest) -> AsyncGenerator[bytes, None]:
         return layout.archive(manifest, (), blobs)
 
-    publish = PublishStage(images=engine.images, tags=means.store, archive=archive)
+    pusher = Pusher(blobs, means.registries.connect)
+    publish = PublishStage(images=engine.images, tags=means.store, archive=archive, pusher=pusher)
     finish = FinishStage(
         assembler=Assembler(blobs, libraries, reader, AMD64),
         checker=Checker(blobs, reader, AMD64),

@@ -10,6 +10,7 @@ from daemon.config import Config
 from daemon.engine.engine import Images, Sandboxes, Survey
 from daemon.network import NetworkSettings
 from daemon.pipeline.sandboxes import INSTANCE_LABEL
+from daemon.registry.registries import Registries
 from daemon.toolchains.offers import FactsStore
 
 
@@ -43,6 +44,7 @@ class Means:
     """The scope of each token."""
     store: Store
     engine: Engine
+    registries: Registries
     kept_facts: FactsStore | None = None
     """Where the user's commands keep what they found in toolchain images."""
     weigh: Weigh = weigh

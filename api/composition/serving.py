@@ -22,7 +22,7 @@ from api.http.openapi import describe
 from api.http.readiness import Check, Readiness, disk, remembered
 from api.version import own_version
 from cache.manifests.rust import errors as rust_errors
-from daemon.admission import Admission
+from daemon.admission import Admission, Pushes
 from daemon.artifacts import StoredArtifacts
 from daemon.build_records import BuildRecords
 from daemon.config import UploadSettings
@@ -84,7 +84,7 @@ class Serving:
 def serving(means: Means, shown: Shown) -> Serving:
     """Put the HTTP side together."""
     blobs, upload = means.store.blobs, means.config.upload
-    admission = Admission(shown.scheduler, shown.sources)
+    admission = Admission(shown.scheduler, shown.sources, Pushes(means.config.publish.push))
     intake = MeteredIntake(Intake(blobs, shown.sources, upload.archive(), upload.readers), shown.metrics)
     readiness = Readiness(_checks(means, admission, shown.toolchains))
     closing = asyncio.Event()

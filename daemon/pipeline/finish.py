@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from cache.digest import Digest
-from daemon.builds import BuiltImage, ImageRequest, StageName
+from daemon.builds import BuiltImage, StageName
 from daemon.ecosystems.planned import Plan, Source
 from daemon.engine.engine import Images, Limits, Sandboxes
 from daemon.pipeline.assemble import AssembledImage, Assembler
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.check import Checker, run_check
 from daemon.pipeline.compile import CompileResult
-from daemon.pipeline.publish import PublishStage
+from daemon.pipeline.publish import Published, PublishStage, Tagged
 from daemon.pipeline.sandboxes import BuildSandboxes
 
 
@@ -58,11 +58,16 @@ class FinishStage:
                     sandboxes = _CheckSandboxes(attempt.sandboxes, self._engine)
                     labels = attempt.sandboxes.labels
                     await run_check(self._images, sandboxes, image, plan.check, self._limits, labels=labels)
+        published = [
+            Published(image_id=str(image.image_id), manifest=image.manifest_digest, tags=request.tags)
+            for image, request in zip(assembled, plan.images, strict=True)
+        ]
+        await self._pushed(published, attempt)
         async with progress.stage(StageName.PUBLISH):
             return tuple(
                 [
-                    await self._published(image, request, attempt)
-                    for image, request in zip(assembled, plan.images, strict=True)
+                    await self._published(image, named, attempt)
+                    for image, named in zip(assembled, published, strict=True)
                 ]
             )
 
@@ -80,38 +85,51 @@ class FinishStage:
 
     async def publish_again(self, images: Sequence[BuiltImage], plan: Plan, attempt: Attempt) -> tuple[BuiltImage, ...]:
         """Images of an earlier build under the tags of this one; loaded again where the engine has lost them."""
+        published = [
+            Published(image_id=image.image_id, manifest=Digest.parse(image.digest), tags=request.tags)
+            for image, request in zip(images, plan.images, strict=True)
+        ]
+        await self._pushed(published, attempt)
         again = []
-        for image, request in zip(images, plan.images, strict=True):
-            await attempt.publishing.load(image.image_id, Digest.parse(image.digest))
-            tags = await self._tagged(image.image_id, request, attempt)
-            again.append(replace(image, tags=tags, reference=_reference(tags, image.image_id)))
+        async with attempt.progress.stage(StageName.PUBLISH):
+            for image, named in zip(images, published, strict=True):
+                await attempt.publishing.load(image.image_id, named.manifest)
+                tagged = await self._tagged(named, attempt)
+                reference = _reference(tagged.moved, image.image_id)
+                again.append(replace(image, tags=tagged.moved, reference=reference, pushed=tagged.pushed))
         return tuple(again)
 
-    async def _published(self, image: AssembledImage, request: ImageRequest, attempt: Attempt) -> BuiltImage:
+    async def _pushed(self, images: Sequence[Published], attempt: Attempt) -> None:
+        if attempt.request.push:
+            async with attempt.progress.stage(StageName.PUSH):
+                for image in images:
+                    await attempt.publishing.push(image, attempt.build)
+
+    async def _published(self, image: AssembledImage, named: Published, attempt: Attempt) -> BuiltImage:
         image_id = str(image.image_id)
         await attempt.publishing.load(image_id, image.manifest_digest)
-        tags = await self._tagged(image_id, request, attempt)
+        tagged = await self._tagged(named, attempt)
         for warning in image.warnings:
             attempt.progress.note(warning)
         return BuiltImage(
             binary=image.binary,
-            reference=_reference(tags, image_id),
-            tags=tags,
+            reference=_reference(tagged.moved, image_id),
+            tags=tagged.moved,
             digest=str(image.manifest_digest),
             image_id=image_id,
             size=image.size,
             files=image.file_count,
             contents=str(image.listing),
             symbols=str(image.symbols) if image.symbols else None,
+            pushed=tagged.pushed,
             warnings=image.warnings,
         )
 
-    async def _tagged(self, image_id: str, request: ImageRequest, attempt: Attempt) -> tuple[str, ...]:
-        """The tags that are this image's now."""
-        elsewhere = await attempt.publishing.tag(image_id, request.tags, attempt.build.sequence)
-        for tag in elsewhere:
+    async def _tagged(self, named: Published, attempt: Attempt) -> Tagged:
+        tagged = await attempt.publishing.tag(named, attempt.build)
+        for tag in tagged.kept:
             attempt.progress.note(stays(tag))
-        return tuple(tag for tag in request.tags if tag not in elsewhere)
+        return tagged
 
 
 def stays(tag: str) -> str:

@@ -21,7 +21,7 @@ from cache.units import UnitRecord
 from daemon.builds import Build, BuiltImage, Outcome, StageName
 from daemon.ecosystems.ecosystem import Project
 from daemon.ecosystems.planned import Plan
-from daemon.errors import EngineRefused, GroundRevoked, ImageGone
+from daemon.errors import EngineRefused, GroundRevoked, ImageGone, StoredFileDamaged
 from daemon.events import Progress
 from daemon.pipeline.attempt import Attempt, Attempts
 from daemon.pipeline.fetch import FetchStage
@@ -162,9 +162,8 @@ class Pipeline:
             return None
         before = read_outcome(record.outcome)
         try:
-            async with attempt.progress.stage(StageName.PUBLISH):
-                images = await self._finish.publish_again(before.images, plan, attempt)
-        except (ImageGone, EngineRefused, OSError, ValueError) as error:
+            images = await self._finish.publish_again(before.images, plan, attempt)
+        except (ImageGone, EngineRefused, StoredFileDamaged, OSError, ValueError) as error:
             attempt.progress.note(f"The kept image is damaged ({error}); building again.")
             await self._results.forget_result(record.key.digest, attempt.request.scope)
             return None

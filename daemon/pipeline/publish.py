@@ -1,4 +1,4 @@
-"""The publish stage: images into the engine, then the tags that were asked for.
+"""The publish stage: images into the engine and to registries, then the tags that were asked for.
 
 A tag never moves to an older build that finishes later: the store decides, and one tag moves at a time, so that the
 store and the engine agree. What an attempt put into the engine goes out again if the attempt fails.
@@ -6,6 +6,7 @@ store and the engine agree. What an attempt put into the engine goes out again i
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -13,11 +14,13 @@ import structlog
 from cache.digest import Digest
 from cache.errors import Failure
 from cache.index import TagMove
+from daemon.builds import Build
 from daemon.engine.engine import Images
 from daemon.engine.settled import to_the_end
 from daemon.errors import ImageGone
 from daemon.keyed_locks import KeyedLocks
 from daemon.pipeline.load import ImageArchive, Load
+from daemon.registry.reference import RegistryReference, names_registry, parsed
 
 
 class Tags(Protocol):
@@ -28,13 +31,46 @@ class Tags(Protocol):
         ...
 
 
+class Pusher(Protocol):
+    """What brings images to registries."""
+
+    async def send(self, manifest: Digest, reference: RegistryReference) -> int:
+        """Everything but the tag; returns the bytes that were sent."""
+        ...
+
+    async def tag(self, manifest: Digest, reference: RegistryReference) -> str:
+        """The tag, when all the rest is there; returns where the image is, by digest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """An image and the names that it is to have."""
+
+    image_id: str
+    manifest: Digest
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tagged:
+    """What became of an image's tags."""
+
+    moved: tuple[str, ...]
+    kept: tuple[str, ...]
+    """Those that stayed with the image of a newer build."""
+    pushed: tuple[str, ...]
+    """Where it is in registries, by digest."""
+
+
 class PublishStage:
     """Puts images where they can be run."""
 
-    def __init__(self, *, images: Images, tags: Tags, archive: ImageArchive) -> None:
+    def __init__(self, *, images: Images, tags: Tags, archive: ImageArchive, pusher: Pusher) -> None:
         self._images = images
         self._tags = tags
         self._archive = archive
+        self._pusher = pusher
         self._one_at_a_time = KeyedLocks()
         self._unpublished: dict[str, set[Publishing]] = {}
         """Images that came into the engine for attempts that have not ended, and these attempts."""
@@ -69,21 +105,26 @@ class PublishStage:
             if await self._images.inspect(image_id) is None:
                 raise ImageGone(f"The engine took the image {image_id} and does not have it.")
 
-    async def tag(self, image_id: str, tags: tuple[str, ...], sequence: int) -> tuple[str, ...]:
-        """Give the image its tags; returns those that stayed with the image of a newer build."""
-        kept = []
-        for tag in tags:
-            async with self._one_at_a_time.hold(tag):
-                if await to_the_end(self._move(tag, sequence, image_id)) is TagMove.KEEP:
-                    kept.append(tag)
-        return tuple(kept)
+    async def push(self, image: Published, build: Build) -> None:
+        """All of the image but its tags, to each registry that a tag names."""
+        for tag in image.tags:
+            if (reference := _pushed(tag, build)) is not None:
+                await self._pusher.send(image.manifest, reference)
 
-    async def _move(self, tag: str, sequence: int, image_id: str) -> TagMove:
-        move = await self._tags.move_tag(tag, sequence, image_id)
-        if move is TagMove.MOVE:
-            await self._images.tag(image_id, tag)
-            self._unpublished.pop(image_id, None)
-        return move
+    async def tag(self, image: Published, build: Build) -> Tagged:
+        """Give the image its tags, in a registry first: one that does not take it leaves the engine's tag as it was."""
+        moved, kept, pushed = [], [], []
+        for tag in image.tags:
+            async with self._one_at_a_time.hold(tag):
+                if await self._tags.move_tag(tag, build.sequence, image.image_id) is TagMove.KEEP:
+                    kept.append(tag)
+                    continue
+                if (reference := _pushed(tag, build)) is not None:
+                    pushed.append(await self._pusher.tag(image.manifest, reference))
+                await to_the_end(self._images.tag(image.image_id, tag))
+                self._unpublished.pop(image.image_id, None)
+                moved.append(tag)
+        return Tagged(moved=tuple(moved), kept=tuple(kept), pushed=tuple(dict.fromkeys(pushed)))
 
     async def _take_back(self, publishing: "Publishing") -> None:
         await publishing.end()
@@ -99,6 +140,11 @@ class PublishStage:
                     structlog.get_logger().warning(
                         "image.not_removed", image=image_id, kind=failure.kind, detail=failure.detail
                     )
+
+
+def _pushed(tag: str, build: Build) -> RegistryReference | None:
+    """Where the tag is pushed, if it is."""
+    return parsed(tag) if build.request.push and names_registry(tag) else None
 
 
 class Publishing:
@@ -134,9 +180,13 @@ class Publishing:
         """As `PublishStage.load`."""
         await self._stage.load(image_id, manifest, self)
 
-    async def tag(self, image_id: str, tags: tuple[str, ...], sequence: int) -> tuple[str, ...]:
+    async def push(self, image: Published, build: Build) -> None:
+        """As `PublishStage.push`."""
+        await self._stage.push(image, build)
+
+    async def tag(self, image: Published, build: Build) -> Tagged:
         """As `PublishStage.tag`."""
-        return await self._stage.tag(image_id, tags, sequence)
+        return await self._stage.tag(image, build)
 
     async def end(self) -> None:
         """Break off a load that nothing came of."""

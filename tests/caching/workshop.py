@@ -41,6 +41,7 @@ from daemon.ownership import SharedSources
 from daemon.pipeline.cook import LAYER_LABEL
 from daemon.pipeline.explain import Explainer
 from daemon.pipeline.sandboxes import STEP
+from daemon.registry.registries import Registries
 from daemon.tarball import Member, stream
 from daemon.upload import Intake
 from tests.conftest import TOOLCHAIN
@@ -312,6 +313,7 @@ async def workshop(
             tokens={},
             store=store,
             engine=engine,
+            registries=await opened.enter_async_context(Registries()),
             weigh=lambda *_: None,  # a new lineage copies whatever it costs
         )
         daemon = compose(means)

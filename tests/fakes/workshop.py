@@ -54,6 +54,9 @@ from daemon.pipeline.publish import PublishStage
 from daemon.pipeline.sandboxes import INSTANCE_LABEL, SandboxSettings
 from daemon.pipeline.weighing import Weighing
 from daemon.pipeline.workspaces import WorkspaceBounds, Workspaces
+from daemon.registry.connection import Patience
+from daemon.registry.push import Pusher
+from daemon.registry.registries import Registries
 from daemon.toolchains.toolchain import Toolchain
 from daemon.units.background import Harvests
 from daemon.units.bound import UnitBound
@@ -151,6 +154,7 @@ class Workshop:
         self.rate = 0.0
         """Of verifications."""
         self.uses = Uses()
+        self.registries = Registries(patience=Patience(pauses=(0.0,)))
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry)
         self._reader = ElfReader()
@@ -208,7 +212,10 @@ class Workshop:
             engine=sandboxes, index=records, blobs=blobs, access=access, scratch=self.scratch, limit=1 << 20
         )
         publish = PublishStage(
-            images=images, tags=records, archive=lambda manifest: layout.archive(manifest, (), blobs)
+            images=images,
+            tags=records,
+            archive=lambda manifest: layout.archive(manifest, (), blobs),
+            pusher=Pusher(blobs, self.registries.connect),
         )
         self.finish = FinishStage(
             assembler=Assembler(blobs, libraries, self._reader, AMD64),
@@ -404,6 +411,7 @@ class Workshop:
                 assert image.id in on_record, "a layer that no record names"
 
     async def close(self) -> None:
+        await self.registries.__aexit__()
         await self.store.close()
 
 

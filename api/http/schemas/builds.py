@@ -55,6 +55,10 @@ Verify = Annotated[
     bool,
     Meta(description="Build it again clean behind the answer, and compare the images; the build's record tells"),
 ]
+Push = Annotated[
+    bool,
+    Meta(description="Push the image to each registry that a tag names; null: as the daemon is configured"),
+]
 Tags = Annotated[tuple[Name, ...], Meta(max_length=64, description="Image references to load the image under")]
 
 
@@ -136,6 +140,7 @@ class BuildBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     scope: Scope | None = None
     revision: RevisionBody = RevisionBody()
     verify: Verify = False
+    push: Push | None = None
 
     def value(self, scope: str) -> BuildRequest:
         """The daemon's value, in the scope that the caller may use."""
@@ -156,6 +161,7 @@ class BuildBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             scope=scope,
             revision=self.revision.value(),
             verify=self.verify,
+            push=self.push,
         )
 
 
@@ -176,6 +182,7 @@ class BuildQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     scope: Scope | None = None
     reuse: Reuse = Reuse.ALL
     verify: Verify = False
+    push: Push | None = None
     commit: Text = ""
     branch: Text = ""
     dirty: bool = False
@@ -198,6 +205,7 @@ class BuildQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             scope=scope,
             revision=Revision(commit=self.commit, branch=self.branch, dirty=self.dirty),
             verify=self.verify,
+            push=self.push,
         )
 
 

@@ -35,7 +35,7 @@ async def test_settings_of_an_archive_come_from_the_query(daemon: Daemon, client
     query = (
         "tag=a:1&tag=b:2&binary=web&toolchain=nightly&profile=dev&feature=x&feature=y&default_features=false"
         "&link=static&directory=services/web/&project=shop&lineage=topic&parent=next&scope=team&reuse=nothing"
-        "&commit=abc&branch=topic&dirty=true"
+        "&commit=abc&branch=topic&dirty=true&push=false"
     )
     async with client.post(f"/v1/builds?{query}", data=tar_of(SOURCES)) as answer:
         assert answer.status == 202, await answer.text()
@@ -55,6 +55,7 @@ async def test_settings_of_an_archive_come_from_the_query(daemon: Daemon, client
         parent="next",
         scope="team",
         revision=Revision(commit="abc", branch="topic", dirty=True),
+        push=False,
     )
 
 
@@ -65,6 +66,7 @@ async def test_a_json_body_says_all_that_a_request_can(daemon: Daemon, client: a
         "check": ["/app/web", "--version"],
         "features": [],
         "verify": True,
+        "push": True,
     }
     async with client.post("/v1/builds", json=body) as answer:
         assert answer.status == 202, await answer.text()
@@ -76,6 +78,7 @@ async def test_a_json_body_says_all_that_a_request_can(daemon: Daemon, client: a
         check=("/app/web", "--version"),
         features=(),
         verify=True,
+        push=True,
     )
 
 

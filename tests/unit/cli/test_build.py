@@ -202,7 +202,7 @@ def test_options_become_the_request(cli: Cli, daemon: FakeDaemon, project: Path)
         *("build", project, "-t", "shop/users:1", "-t", "shop/users", "--bin", "users", "--features", "a,b c"),
         *("--features", "d", "--no-default-features", "--profile", "small", "--toolchain", "nightly"),
         *("--link", "static", "--directory", "services/users", "--project", "shop", "--lineage", "next"),
-        *("--parent", "main", "--no-cache", "--verify"),
+        *("--parent", "main", "--no-cache", "--verify", "--no-push"),
         *("--check", "/app/users --version 'a b'"),
     )
 
@@ -221,6 +221,7 @@ def test_options_become_the_request(cli: Cli, daemon: FakeDaemon, project: Path)
         "parent": "main",
         "reuse": "nothing",
         "verify": True,
+        "push": False,
         "check": ["/app/users", "--version", "a b"],
     }
 
@@ -239,6 +240,17 @@ def test_a_build_that_is_to_be_verified_says_where_that_is_told(cli: Cli, daemon
 
     assert (ran.code, ran.out) == (0, "shop/users\n")
     assert "Verifying behind this answer; `bloomery show b1` tells what came of it" in ran.err
+
+
+def test_a_build_that_was_pushed_says_where_to(cli: Cli, daemon: FakeDaemon, project: Path):
+    outcome = SUCCEEDED["outcome"]
+    place = f"registry.example/shop/users@sha256:{'1' * 64}"
+    daemon.ending = SUCCEEDED | {"outcome": outcome | {"images": [outcome["images"][0] | {"pushed": [place]}]}}
+
+    ran = cli("build", project, "-t", "registry.example/shop/users:1", "--push")
+
+    assert daemon.asked[-1]["push"] is True
+    assert f"Pushed {place}" in ran.err
 
 
 def test_tags_name_their_binaries(cli: Cli, daemon: FakeDaemon, project: Path):
