@@ -16,6 +16,7 @@ from cache.errors import Failure
 
 VERBS = {
     "build": "build a source tree to a runtime image",
+    "compose": "build the services of a Compose file, and hand over to Compose",
     "explain": "what a build would reuse, and why not more",
     "logs": "what a build printed; -f follows it",
     "ls": "builds, newest first",

@@ -4,6 +4,7 @@ The one place in the client that looks at the process's streams and environment;
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -13,6 +14,7 @@ from typing import Self, TextIO
 from api.client.render import only_colours, status, without_ansi
 
 _CLEAR = "\r\x1b[K"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Style(Enum):
@@ -94,6 +96,12 @@ class Console:
         self._bar = text
         self.err.write(f"{_CLEAR}{self._shown(text)}")
         self.err.flush()
+
+    def raw(self, text: str) -> None:
+        """What moves the cursor on purpose, for a block of live lines; nothing where there is no terminal."""
+        if self.style is not Style.PLAIN:
+            self.err.write(text if self.style is Style.FULL else _COLOUR.sub("", text))
+            self.err.flush()
 
     def clear(self) -> None:
         """Take the live line away."""

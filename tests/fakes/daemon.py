@@ -128,6 +128,8 @@ class FakeDaemon:
         self.refuse: Refusal | None = None
         self.script: list[tuple[str, Json]] = [("log", {"text": "   Compiling users v0.1.0 (/work)"})]
         self.ending: Json = SUCCEEDED
+        self.failing: dict[str, Json] = {}
+        """The failures of builds with a tag that has this in it."""
         self.held = threading.Event()
         self.hold_after: int | None = None
         """Keep the stream of events open after so many of them until `held` is set."""
@@ -165,8 +167,8 @@ class FakeDaemon:
         self._server.server_close()
         self._thread.join()
 
-    def events(self) -> list[tuple[str, Json]]:
-        end = {"state": self.ending["state"], "attempt": 1}
+    def events(self, build: Json) -> list[tuple[str, Json]]:
+        end = {"state": self.ending_of(build)["state"], "attempt": 1}
         return [("state", {"state": "running", "attempt": 1}), *self.script, ("state", end)]
 
     def new_build(self, asked: Json) -> Json:
@@ -188,9 +190,16 @@ class FakeDaemon:
         self.builds[build["id"]] = build
         return build
 
+    def ending_of(self, build: Json) -> Json:
+        tags = [tag for image in build["request"].get("images", ()) for tag in image["tags"]]
+        for part, failed in self.failing.items():
+            if any(part in tag for tag in tags):
+                return {"state": "failed", "failure": failed}
+        return self.ending
+
     def finish(self, build: Json) -> None:
         if build["state"] not in {"succeeded", "failed", "cancelled"}:
-            build |= {"started_at": 1000.2, "finished_at": 1004.3, "attempt": 1, **self.ending}
+            build |= {"started_at": 1000.2, "finished_at": 1004.3, "attempt": 1, **self.ending_of(build)}
 
 
 class _Server(ThreadingHTTPServer):
@@ -372,7 +381,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._head("text/event-stream")
         if build["state"] == "queued":
             build["state"] = "running"
-        events = list(enumerate(daemon.events(), start=1))
+        events = list(enumerate(daemon.events(build), start=1))
         if query.get("follow") == "false" and hold is not None:
             events, hold = events[:hold], None
         for sent, (number, (kind, data)) in enumerate(events[after:]):

@@ -34,7 +34,7 @@ def test_unknown_verb_lists_those_that_are(cli: Cli):
     ran = cli("biuld")
 
     assert ran.code == 2
-    assert "build, explain" in ran.err
+    assert "build, compose, explain" in ran.err
 
 
 @pytest.mark.parametrize("verb", ["build", "explain", "logs", "ls", "show", "cancel", "image", "lockfile"])
