@@ -22,6 +22,8 @@ from tests.fakes.layouts import NEW_LAYOUT
 TOOLCHAIN = "bloomery/toolchain:stable"
 _LAWS = "tests/caching/"
 """Its daemons share nothing with those of the other suites: neither instances nor images."""
+_LONG_LAWS = tuple(f"{_LAWS}test_{name}.py" for name in ("units_rung", "verify", "workspace_machine", "yard"))
+"""A half of that suite, in time, whose projects no other file of it has."""
 _WITHOUT_ENGINE = ("tests/unit/", "tests/hostile/")
 
 # No test has a clock: on a busy machine any example may take long.
@@ -39,6 +41,8 @@ class _Suites(LoadScopeScheduling):
         path = nodeid.partition("::")[0]
         if path.startswith(_WITHOUT_ENGINE):
             return path
+        if path.startswith(_LONG_LAWS):
+            return "long laws"
         return _LAWS if path.startswith(_LAWS) else "engine"
 
 
