@@ -43,6 +43,6 @@ def test_a_registry_that_is_not_there_fails_the_build_and_tags_nothing(service: 
 
 
 def test_a_push_to_nowhere_is_refused_at_once(service: Service):
-    answer = service.ask("POST", "/v1/builds?tag=app:1&push=true", service.archive(SOURCES))
+    answer = service.post(SOURCES, tag="app:1", push="true")
 
     assert (answer.status, answer.json["kind"]) == (422, "not_pushable")
