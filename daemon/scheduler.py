@@ -28,6 +28,7 @@ from daemon.errors import Draining, Interrupted
 from daemon.event_log import EventLog
 from daemon.events import EventKind, Progress
 from daemon.metrics import Metrics
+from daemon.slots import Slots
 
 T = TypeVar("T")
 
@@ -73,6 +74,7 @@ class Scheduler:
         events: EventLog,
         metrics: Metrics,
         settings: BuildSettings,
+        slots: Slots,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._records = records
@@ -80,6 +82,8 @@ class Scheduler:
         self._events = events
         self._metrics = metrics
         self._settings = settings
+        self._slots = slots
+        slots.when_free(self._fill)
         self._clock = clock
         self._queue: deque[str] = deque()
         self._jobs: dict[str, _Job] = {}
@@ -176,7 +180,8 @@ class Scheduler:
                 return cancelled
 
     def _fill(self) -> None:
-        while self._accepting and self._queue and len(self._jobs) < self._settings.concurrent:
+        while self._accepting and self._queue and self._slots.free:
+            self._slots.take()
             job = _Job(self._queue.popleft())
             self._jobs[job.build] = job
             job.work = asyncio.get_running_loop().create_task(self._work(job))
@@ -189,7 +194,7 @@ class Scheduler:
             self._log.exception("build.lost", build=job.build)
         finally:
             del self._jobs[job.build]
-            self._fill()
+            self._slots.give()
 
     async def _run(self, job: _Job) -> None:
         queued = await self._stored(partial(self._records.build, job.build))

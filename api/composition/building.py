@@ -38,10 +38,12 @@ from daemon.pipeline.pipeline import Pipeline
 from daemon.pipeline.plan import PlanStage
 from daemon.pipeline.publish import PublishStage
 from daemon.pipeline.sandboxes import SandboxSettings
+from daemon.pipeline.underway import Underway
 from daemon.pipeline.weighing import Weighing
 from daemon.pipeline.workspaces import WorkspaceBounds, Workspaces
 from daemon.processor import processor
 from daemon.registry.push import Pusher
+from daemon.slots import Slots
 from daemon.toolchains.access_times import AccessTimes
 from daemon.toolchains.current import CurrentToolchains
 from daemon.toolchains.kept import TakingOver
@@ -62,6 +64,7 @@ class Building:
     toolchains: CurrentToolchains
     libraries: LibrarySource
     behind: Behind
+    slots: Slots
     verifier: Verifier
 
 
@@ -96,10 +99,19 @@ class _Running:
     compile: CompileStage
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    """What waits: for the answers, and for what others cook."""
+
+    behind: Behind
+    underway: Underway
+
+
 def building(means: Means, sources: Sources, keeping: Keeping) -> Building:
     """Put everything together that a build goes through; who explains asks for `sources`, in the asker's scope."""
     store = means.store
-    behind = Behind()
+    behind, slots = Behind(), Slots(means.config.builds.concurrent)
+    underway = Underway(_harvests(means, behind), slots)
     toolchains = _toolchains(means, behind)
     libraries = LibrarySource(means.engine.sandboxes, store.blobs, store, means.labels)
     deciding, ending = _deciding(means, toolchains), _ending(means, libraries)
@@ -118,7 +130,7 @@ def building(means: Means, sources: Sources, keeping: Keeping) -> Building:
             plan=deciding.plan,
             weighing=deciding.weighing,
             fetch=running.fetch,
-            grounds=_grounds(means, deciding, running, behind),
+            grounds=_grounds(means, deciding, running, _Waiting(behind=behind, underway=underway)),
             forecaster=deciding.forecaster,
             finish=ending.finish,
             results=store,
@@ -137,6 +149,7 @@ def building(means: Means, sources: Sources, keeping: Keeping) -> Building:
         toolchains=toolchains,
         libraries=libraries,
         behind=behind,
+        slots=slots,
         verifier=verifier,
     )
 
@@ -207,7 +220,7 @@ def _running(means: Means, ending: _Ending) -> _Running:
     )
 
 
-def _grounds(means: Means, deciding: _Deciding, running: _Running, behind: Behind) -> Grounds:
+def _grounds(means: Means, deciding: _Deciding, running: _Running, waiting: _Waiting) -> Grounds:
     store, engine, fetch, compiling = means.store, means.engine, running.fetch, running.compile
     given = GivenUnits(records=store, blobs=store.blobs)
     layers = Layers(
@@ -215,7 +228,7 @@ def _grounds(means: Means, deciding: _Deciding, running: _Running, behind: Behin
         cook=CookStage(images=engine.images, given=given),
         records=store,
         images=engine.images,
-        harvests=_harvests(means, behind),
+        cooks=waiting.underway,
     )
     moves = Moves(fetch=fetch, compile=compiling, given=given)
     return Grounds(
@@ -224,11 +237,12 @@ def _grounds(means: Means, deciding: _Deciding, running: _Running, behind: Behin
         compile=compiling,
         over_units=OverUnits(fetch=fetch, compile=compiling, given=given),
         over_layer=OverLayer(ladder=deciding.ladder, layers=layers, compile=compiling, moves=moves),
-        later=LaterLayers(ladder=deciding.ladder, layers=layers, attempts=running.attempts, behind=behind),
+        later=LaterLayers(ladder=deciding.ladder, layers=layers, attempts=running.attempts, behind=waiting.behind),
         moves=moves,
         workspaces=deciding.workspaces,
         forks=Forks(workspaces=deciding.workspaces, known=store, engine=engine.sandboxes, images=engine.images),
         trees=store,
+        underway=waiting.underway,
     )
 
 

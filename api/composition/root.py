@@ -72,7 +72,7 @@ def compose(means: Means) -> Daemon:
     builds = building(means, sources, Keeping(uses=uses, maintenance=maintenance, metrics=metrics))
     recovery = Recovery(engine.survey, engine.sandboxes, engine.images, store, store.instance)
     runner = AfterRecovery(builds.pipeline, recovery)
-    scheduler = Scheduler(records, runner, events, metrics, config.builds)
+    scheduler = Scheduler(records, runner, events, metrics, config.builds, builds.slots)
     http = serving(
         means,
         Shown(

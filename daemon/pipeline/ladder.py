@@ -132,6 +132,13 @@ class Ladder:
         choice = ReusePlan(below.choice.rung, refused)
         return replace(below, choice=choice, result=before.result, observed=before.observed)
 
+    async def below_workspace_anew(self, plan: Plan, request: BuildRequest, before: Reusable) -> Reusable:
+        """What fits by now, where something was waited for after the higher rungs had been refused."""
+        below = await self._below_workspace(plan, request, ())
+        refused = (*before.against(Rung.RESULT, Rung.OBSERVED, Rung.WORKSPACE), *below.choice.refusals)
+        choice = ReusePlan(below.choice.rung, refused)
+        return replace(below, choice=choice, result=before.result, observed=before.observed)
+
     async def below_layer(self, plan: Plan, request: BuildRequest, refused: tuple[Refusal, ...]) -> Reusable:
         """What fits below a layer that proved damaged; `refused` are the higher rungs."""
         if plan.units is None:

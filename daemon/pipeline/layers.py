@@ -1,7 +1,7 @@
 """Comes by a dependency layer: the one that is held, the one that another build is cooking right now, or a new one."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -42,11 +42,11 @@ class LayerRecords(Protocol):
         ...
 
 
-class Harvests(Protocol):
-    """Where what a cook compiled is taken into the unit store, behind the answer."""
+class Ended(Protocol):
+    """Who wants to know that a build's cooks are over, and what may be harvested of them."""
 
-    def put(self, crop: Crop) -> None:
-        """To be harvested when there is time; returns at once."""
+    def ended(self, build: str, crops: Iterable[Crop]) -> None:
+        """The build has ended, however."""
         ...
 
 
@@ -72,9 +72,9 @@ class Layers:
     """Finds, makes and forgets layers, one cook per key at a time."""
 
     def __init__(
-        self, *, fetch: FetchStage, cook: CookStage, records: LayerRecords, images: Images, harvests: Harvests
+        self, *, fetch: FetchStage, cook: CookStage, records: LayerRecords, images: Images, cooks: Ended
     ) -> None:
-        self._harvests = harvests
+        self._cooks = cooks
         self._fetch = fetch
         self._cook = cook
         self._records = records
@@ -109,8 +109,7 @@ class Layers:
 
     async def after_build(self, build: str) -> None:
         """What waits for a build's end: harvests, and layers' images to be removed that a container still stood on."""
-        for crop in self._ripe.pop(build, ()):
-            self._harvests.put(crop)
+        self._cooks.ended(build, self._ripe.pop(build, ()))
         stale, self._stale = self._stale | self._unkept.pop(build, set()), set()
         for image_id, key in stale:
             await self._discard(image_id, key)

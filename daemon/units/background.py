@@ -3,6 +3,7 @@
 A harvest that fails, or that a stop of the daemon cuts off, costs compiling those units again some day.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,8 @@ from typing import Protocol
 
 import structlog
 
+from cache.digest import DigestMismatch
+from cache.errors import Failure
 from daemon.behind import Behind
 from daemon.engine.engine import Archive, Limits, SandboxSpec
 from daemon.engine.settled import settled, to_the_end
@@ -28,6 +31,11 @@ class Crop:
     image_id: str
     cook: Cook
     layout: UnitLayout
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What it is known by: its layer, and the cook that made that."""
+        return self.image_id, self.cook.notes.id
 
 
 class Containers(Protocol):
@@ -84,10 +92,42 @@ class Harvests:
         self._labels = labels
         self._number = 0
         self._log = structlog.get_logger()
+        self._ripe: dict[tuple[str, str], asyncio.Lock] = {}
+        """What is still to be harvested."""
 
     def put(self, crop: Crop) -> None:
         """To be harvested when there is time; returns at once."""
-        self._behind.put("harvest", crop.image_id, partial(self.harvest, crop))
+        if self._behind.put("harvest", crop.image_id, partial(self._turn, crop)):
+            self._ripe[crop.name] = asyncio.Lock()
+
+    def waits(self, crop: Crop) -> bool:
+        """It is still to be harvested."""
+        return crop.name in self._ripe
+
+    async def hurry(self, crop: Crop) -> None:
+        """Harvest out of turn what somebody waits for; one that fails is compiled again by who waited."""
+        try:
+            await self._turn(crop)
+        except (Failure, DigestMismatch, OSError) as failure:
+            self._log.warning("harvest.failed", about=crop.image_id, error=str(failure))
+        except Exception:  # noqa: BLE001 - hostile bytes are read here, and a build waits
+            self._log.exception("harvest.failed", about=crop.image_id)
+
+    async def _turn(self, crop: Crop) -> None:
+        ripe = self._ripe.get(crop.name)
+        if ripe is None:
+            return
+        async with ripe:
+            if self._ripe.get(crop.name) is not ripe:
+                return
+            try:
+                await self.harvest(crop)
+            except asyncio.CancelledError:
+                raise  # its turn is still to come
+            except BaseException:
+                del self._ripe[crop.name]
+                raise
+            del self._ripe[crop.name]
 
     async def harvest(self, crop: Crop) -> Harvest:
         """Harvest one layer now; no container is left, however it ends."""

@@ -52,11 +52,13 @@ from daemon.pipeline.pipeline import Pipeline
 from daemon.pipeline.plan import PlanStage
 from daemon.pipeline.publish import PublishStage
 from daemon.pipeline.sandboxes import INSTANCE_LABEL, SandboxSettings
+from daemon.pipeline.underway import FEWEST, Underway
 from daemon.pipeline.weighing import Weighing
 from daemon.pipeline.workspaces import WorkspaceBounds, Workspaces
 from daemon.registry.connection import Patience
 from daemon.registry.push import Pusher
 from daemon.registry.registries import Registries
+from daemon.slots import Slots
 from daemon.toolchains.toolchain import Toolchain
 from daemon.units.background import Harvests
 from daemon.units.bound import UnitBound
@@ -148,6 +150,9 @@ class Workshop:
         self.reads = Reads.UNKNOWN
         self.weigh: Weigh = weigh
         self.ceiling = 1 << 40
+        self.slots = Slots(100)
+        self.fewest = FEWEST
+        """Packages in common for which builds wait for each other."""
         self.later = 0.0
         """Seconds by which maintenance's clock is ahead."""
         self.queued: list[Build] = []
@@ -228,12 +233,13 @@ class Workshop:
         settings = SandboxSettings(instance=store.instance, limits=self.limits, removal_pauses=(0.0,))
         self.attempts = attempts = Attempts(engine=sandboxes, settings=settings, publish=publish)
         given = GivenUnits(records=records, blobs=blobs)
+        underway = Underway(self.harvests, self.slots, self.fewest)
         layers = Layers(
             fetch=fetch,
             cook=CookStage(images=images, given=given),
             records=records,
             images=images,
-            harvests=self.harvests,
+            cooks=underway,
         )
         compiling = CompileStage(
             engine=sandboxes,
@@ -291,6 +297,7 @@ class Workshop:
                 workspaces=self.workspaces,
                 forks=Forks(workspaces=self.workspaces, known=records, engine=sandboxes, images=images),
                 trees=records,
+                underway=underway,
             ),
             finish=self.finish,
             results=records,

@@ -28,6 +28,7 @@ from daemon.event_log import EventLog
 from daemon.events import Event, EventKind, Progress
 from daemon.metrics import Metrics
 from daemon.scheduler import Scheduler
+from daemon.slots import Slots
 
 OUTCOME = Outcome(images=(), reuse=ReuseReport(rung=Rung.NONE), project="shop", ecosystem="rust", toolchain="stable")
 FINAL = [BuildState.SUCCEEDED, BuildState.FAILED, BuildState.CANCELLED]
@@ -78,7 +79,7 @@ class Daemon:
         self.records = BuildRecords(store)
         self.events = EventLog(store)
         metrics = Metrics(self.registry)
-        self.scheduler = Scheduler(self.records, runner, self.events, metrics, settings)
+        self.scheduler = Scheduler(self.records, runner, self.events, metrics, settings, Slots(settings.concurrent))
 
     async def submit(self, tree: str = "t", key: str | None = None) -> Build:
         return (await self.scheduler.submit(BuildRequest(tree=tree), key)).build

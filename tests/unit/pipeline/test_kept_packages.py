@@ -305,6 +305,8 @@ async def test_a_large_lock_is_one_question(registry: Workshop, monkeypatch: pyt
         "Cargo.toml": crate("app", "0.3.0", "[dependencies]\n" + "".join(f'{name} = "1"\n' for name in names)),
         "Cargo.lock": lock(locked("app", "0.3.0", *names, source=""), *packages),
     }
+    registry.fewest = 1000  # nobody waits for the harvest, so that there is a cook
+    registry.compose()
     await registry.build(files)
     asked: list[int] = []
     ask = registry.store.kept_packages

@@ -1,0 +1,108 @@
+"""Cooks that are under way: what a build is about to compile, another may just be compiling.
+
+A build that lacks mostly what another one's cook is about to have waits for that one's end and for its harvest, and
+then looks again what it can stand on. So builds that come together share their work as those do that come one by one.
+Nothing waits in a circle: a build waits before its own cook is announced, and only for cooks that were announced.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cache.digest import Digest
+from cache.units import UnitOrigin
+from daemon.ecosystems.planned import UnitsOf
+from daemon.pipeline.attempt import Attempt
+from daemon.slots import Slots
+from daemon.units.background import Crop
+
+WORTH_WAITING = 0.5
+"""The share of what a build lacks from which on it waits: with less in common, both are quicker side by side."""
+FEWEST = 8
+"""Packages in common from which on it waits: fewer are compiled sooner than another's are harvested."""
+
+
+class Harvests(Protocol):
+    """Where what a cook compiled is taken into the unit store."""
+
+    def put(self, crop: Crop) -> None:
+        """To be harvested when there is time; returns at once."""
+        ...
+
+    async def hurry(self, crop: Crop) -> None:
+        """Harvested when this returns, unless it fails; nothing to do where it was."""
+        ...
+
+    def waits(self, crop: Crop) -> bool:
+        """It is still to be harvested."""
+        ...
+
+
+@dataclass(slots=True)
+class _Cook:
+    """One build's, from its announcement until what it compiled is in the store."""
+
+    place: tuple[str, Digest, str]
+    """Scope, unit key, profile."""
+    packages: frozenset[UnitOrigin]
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    crops: tuple[Crop, ...] = ()
+
+
+class Underway:
+    """Who is cooking what."""
+
+    def __init__(self, harvests: Harvests, slots: Slots, fewest: int = FEWEST) -> None:
+        self._fewest = fewest
+        self._harvests = harvests
+        self._slots = slots
+        self._cooks: dict[str, _Cook] = {}
+
+    async def waited(self, units: UnitsOf, lacking: Collection[UnitOrigin], attempt: Attempt) -> bool:
+        """Whether another cook was waited for; if not, this build's own is announced from now on until it has ended."""
+        place = attempt.request.scope, units.key, units.profile
+        wanted = frozenset(lacking)
+        found = self._best(place, wanted)
+        if found is None:
+            self._cooks[attempt.build.id] = _Cook(place, wanted)
+            return False
+        build, cook = found
+        attempt.progress.note(
+            f"Build {build} is compiling {len(cook.packages & wanted)} of the {len(wanted)} dependencies that this one "
+            "lacks; it is waited for."
+        )
+        async with self._slots.lent():
+            await cook.over.wait()
+            for crop in cook.crops:
+                await self._harvests.hurry(crop)
+        return True
+
+    def ended(self, build: str, crops: Iterable[Crop]) -> None:
+        """A build has ended, however; what may be harvested of its cooks is so behind the answer, or for who waits."""
+        crops = tuple(crops)
+        for crop in crops:
+            self._harvests.put(crop)
+        cook = self._cooks.get(build)
+        if cook is not None:
+            cook.crops = crops
+            cook.over.set()
+
+    def _best(self, place: tuple[str, Digest, str], wanted: frozenset[UnitOrigin]) -> tuple[str, _Cook] | None:
+        self._forget_harvested()
+        common = {
+            build: len(cook.packages & wanted) for build, cook in self._cooks.items() if cook.place == place and wanted
+        }
+        build = max(common, key=lambda each: common[each], default=None)
+        if build is None or common[build] < max(self._fewest, WORTH_WAITING * len(wanted)):
+            return None
+        return build, self._cooks[build]
+
+    def _forget_harvested(self) -> None:
+        done = [
+            build
+            for build, cook in self._cooks.items()
+            if cook.over.is_set() and not any(self._harvests.waits(crop) for crop in cook.crops)
+        ]
+        for build in done:
+            del self._cooks[build]
