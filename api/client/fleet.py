@@ -30,6 +30,11 @@ class Built(NamedTuple):
         """There is an image."""
         return self.build is not None and self.build["state"] == "succeeded"
 
+    @property
+    def blame(self) -> str:
+        """Whose turn it is, of one that did not succeed; empty where it was cancelled."""
+        return str((self.failure or {}).get("blame", ""))
+
 
 class Fleet:
     """Builds services and tells the board."""

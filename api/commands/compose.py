@@ -7,7 +7,7 @@ from api.client.client import Client
 from api.client.compose_file import ServiceBuild, builds_of, chosen, require_known
 from api.client.compose_tool import ComposeTool
 from api.client.console import Console
-from api.client.exits import Exit
+from api.client.exits import FAILED_BY_BLAME, Exit
 from api.client.fleet import Fleet, told
 
 SUMMARY = "build the services of a Compose file, and hand over to Compose"
@@ -21,7 +21,8 @@ examples:
 A Dockerfile is not read: `bloomery.toml`, or what is found in the context, says how a service is built; `x-bloomery`
 of a service goes over it (binary, directory, features, link, profile, project, toolchain).
 
-exit codes: 0 built, 1 a service failed (the others went on), 2 usage or the Compose file, otherwise Compose's own
+exit codes: 0 built, 1 a service failed (the others went on), 2 usage or the Compose file, 3 the daemon or a limit
+failed, otherwise Compose's own
 """
 _OURS = "build", "up"
 
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     tool = ComposeTool.found(_compose_options(options), console.environment)
     if options.subcommand not in _OURS:
         tool.hand_over([options.subcommand, *options.words])
-    resolved = tool.resolved(options.files, options.project_name)
+    resolved = tool.resolved(options.files, options.project_name, options.env_file)
     if options.subcommand == "build":
         asked = _build_parser().parse_args(options.words)
         require_known(asked.services, resolved.document)
@@ -75,7 +76,7 @@ def _built(builds: list[ServiceBuild], asked: argparse.Namespace, console: Conso
     if failed:
         console.error(f"{len(failed)} of {len(ended)} services failed")
         console.lines(told(failed))
-        return Exit.SOURCE
+        return min(FAILED_BY_BLAME.get(each.blame, Exit.INFRASTRUCTURE) for each in failed)
     for each in ended:
         assert each.build is not None
         console.result(each.build["outcome"]["images"][0]["reference"])

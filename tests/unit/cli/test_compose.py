@@ -67,6 +67,10 @@ class Compose:
         return {"PATH": f"{programs}:{os.environ['PATH']}"}
 
     @property
+    def program(self) -> Path:
+        return self._directory / "bin/docker-compose"
+
+    @property
     def asked(self) -> list[list[str]]:
         return [json.loads(line) for line in self._asked.read_text().splitlines()]
 
@@ -122,6 +126,15 @@ def test_a_service_that_fails_leaves_the_others_alone_and_is_told_at_the_end(
     assert "Built users" in ran.err
 
 
+def test_a_daemon_that_is_away_is_nobody_s_source(cli: Cli, compose: Compose):
+    compose.service("users")
+
+    ran = cli("compose", "build", BLOOMERY_URL="http://127.0.0.1:9", **compose.install())
+
+    assert ran.code == 3
+    assert "users: " in ran.err
+
+
 def test_a_file_that_compose_refuses_is_told_in_its_own_words(cli: Cli, compose: Compose):
     compose.refusal = "services.users.ports contains an invalid type"
 
@@ -145,6 +158,46 @@ def test_a_service_that_is_not_there_is_refused(cli: Cli, daemon: FakeDaemon, co
 
     assert (ran.code, daemon.asked) == (2, [])
     assert "there are users" in ran.err
+
+
+def compose_file(compose: Compose, text: str) -> Path:
+    compose.project.mkdir(exist_ok=True)
+    path = compose.project / "compose.yaml"
+    path.write_text(text)
+    return path
+
+
+CHANGES = {
+    "the file": lambda compose, environment: compose_file(compose, "services: {}  # ${WHICH} more\n"),
+    "a variable that it names": lambda compose, environment: environment.update(WHICH="other"),
+    "a variable of Compose's own": lambda compose, environment: environment.update(COMPOSE_PROFILES="other"),
+    "the file of variables": lambda compose, environment: (compose.project / ".env").write_text("WHICH=other\n"),
+    "Compose itself": lambda compose, environment: os.utime(compose.program, (1, 1)),
+}
+
+
+@pytest.mark.parametrize("changed", [None, *CHANGES])
+def test_compose_is_asked_once_about_the_same(cli: Cli, compose: Compose, changed: str | None):
+    compose.service("users")
+    file, environment = compose_file(compose, "services: {}  # ${WHICH}\n"), compose.install()
+    assert cli("compose", "-f", file, "build", **environment).code == 0
+    if changed:
+        CHANGES[changed](compose, environment)
+
+    assert cli("compose", "-f", file, "build", UNNAMED="other", **environment).code == 0
+
+    assert sum(words[-1] == "config" for words in compose.asked) == (2 if changed else 1)
+
+
+@pytest.mark.parametrize("text", ["services: {a: {extends: {file: b.yaml}}}\n", "include: [b.yaml]\n"])
+def test_of_files_that_lead_to_others_compose_is_asked_every_time(cli: Cli, compose: Compose, text: str):
+    compose.service("users")
+    file, environment = compose_file(compose, text), compose.install()
+
+    for _ in range(2):
+        assert cli("compose", "-f", file, "build", **environment).code == 0
+
+    assert sum(words[-1] == "config" for words in compose.asked) == 2
 
 
 def test_what_has_no_meaning_here_is_said(cli: Cli, compose: Compose):
