@@ -147,6 +147,9 @@ class Grounds:
                 return WhyNot.DAMAGED
 
             async def keep(left: Left, holdings: Holdings) -> None:
+                if moves:
+                    # Also of sources that do not compile: who forks it needs the layer.
+                    self._later.owe(planned.project, attempt)
                 await self._keep(workspace.seconds, planned, left, attempt, holdings)
 
             started = time.monotonic()

@@ -152,7 +152,7 @@ def test_after_any_changes_the_image_is_the_clean_build_s(world: World):
         run_state_machine_as_test(
             type("Branches", (Walks,), {"world": world}),
             settings=settings(
-                max_examples=max(1, SOAK // LENGTH) if SOAK else 5,
+                max_examples=max(1, SOAK // LENGTH) if SOAK else 3,
                 stateful_step_count=LENGTH if SOAK else 5,
                 derandomize=not SOAK,
                 database=None,

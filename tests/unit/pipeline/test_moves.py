@@ -148,6 +148,9 @@ async def test_an_error_in_the_project_s_own_lines_leaves_the_workspace(yard: Wo
     yard.engine.script(yard.cargo)
     kept = await the_workspace(yard)
     assert (kept.sandbox, kept.key != before.key) == (before.sandbox, True)
+    layers = await yard.layers()
+    await yard.harvest()
+    assert len(await yard.layers()) == len(layers) + 1, "who forks it needs the layer"
 
     mended = await yard.build(EDITED)
 
