@@ -1,0 +1,7 @@
+diesel::table! {
+    users (id) {
+        id -> Text,
+        email -> Text,
+        password -> Text,
+    }
+}
