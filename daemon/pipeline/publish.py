@@ -113,18 +113,25 @@ class PublishStage:
 
     async def tag(self, image: Published, build: Build) -> Tagged:
         """Give the image its tags, in a registry first: one that does not take it leaves the engine's tag as it was."""
-        moved, kept, pushed = [], [], []
+        moved: list[str] = []
+        kept: list[str] = []
+        pushed: list[str] = []
         for tag in image.tags:
             async with self._one_at_a_time.hold(tag):
-                if await self._tags.move_tag(tag, build.sequence, image.image_id) is TagMove.KEEP:
-                    kept.append(tag)
-                    continue
-                if (reference := _pushed(tag, build)) is not None:
-                    pushed.append(await self._pusher.tag(image.manifest, reference))
-                await to_the_end(self._images.tag(image.image_id, tag))
-                self._unpublished.pop(image.image_id, None)
-                moved.append(tag)
+                move, place = await to_the_end(self._move(tag, image, build))
+            (kept if move is TagMove.KEEP else moved).append(tag)
+            pushed += [place] if place is not None else []
         return Tagged(moved=tuple(moved), kept=tuple(kept), pushed=tuple(dict.fromkeys(pushed)))
+
+    async def _move(self, tag: str, image: Published, build: Build) -> tuple[TagMove, str | None]:
+        """Done to its end: a tag that was claimed in the store and is another image's in the engine would stay so."""
+        move, place = await self._tags.move_tag(tag, build.sequence, image.image_id), None
+        if move is TagMove.MOVE:
+            if (reference := _pushed(tag, build)) is not None:
+                place = await self._pusher.tag(image.manifest, reference)
+            await self._images.tag(image.image_id, tag)
+            self._unpublished.pop(image.image_id, None)
+        return move, place
 
     async def _take_back(self, publishing: "Publishing") -> None:
         await publishing.end()

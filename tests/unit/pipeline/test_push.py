@@ -1,10 +1,12 @@
 """Images that go to a registry as well as into the engine."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
 from cache.digest import Digest
+from cache.index import TagMove
 from cache.reuse import Rung
 from daemon.builds import StageName
 from daemon.errors import PushDenied, PushFailed
@@ -83,6 +85,29 @@ async def test_a_registry_that_is_away_fails_the_build(shop: Workshop):
         await shop.build(tags=("127.0.0.1:9/app:1",), push=True)
 
     assert shop.runtime_images() == set()
+
+
+async def test_a_build_that_is_cancelled_while_its_tag_moves_leaves_store_and_engine_agreed(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+):
+    claimed, claim = asyncio.Event(), shop.store.move_tag
+
+    async def slowly(tag: str, sequence: int, image_id: str) -> TagMove:
+        moved = await claim(tag, sequence, image_id)
+        claimed.set()
+        await asyncio.sleep(0.05)
+        return moved
+
+    monkeypatch.setattr(shop.store, "move_tag", slowly)
+    building = asyncio.create_task(shop.build(sequence=9))
+    await claimed.wait()
+    building.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await building
+
+    image = shop.tagged("app:latest")
+    assert image is not None
+    assert await claim("app:latest", 8, "sha256:of an older build") is TagMove.KEEP
 
 
 async def test_a_tag_of_a_newer_build_is_left_in_the_registry_too(shop: Workshop, registry: OciRegistry):
