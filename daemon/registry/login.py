@@ -1,8 +1,8 @@
 """Who the daemon is for a registry: the challenge that a 401 carries, and what answers it.
 
 Source: https://distribution.github.io/distribution/spec/auth/token/, and RFC 7617 for `Basic`. A password goes to the
-registry that it was configured for and to the token server that this registry names, and never over plain HTTP to
-anywhere but loopback.
+registry that it was configured for and to the token server that this registry names; over plain HTTP only where the
+registry itself is spoken to so.
 """
 
 import json
