@@ -21,6 +21,7 @@ from api.http.handlers.trees import TreeHandlers
 from api.http.openapi import describe
 from api.http.readiness import Check, Readiness, disk, remembered
 from api.version import own_version
+from cache.manifests import errors as manifest_errors
 from cache.manifests.rust import errors as rust_errors
 from daemon.admission import Admission, Pushes
 from daemon.artifacts import StoredArtifacts
@@ -43,11 +44,11 @@ _DOCUMENT_PER_ENTRY = 256
 """Bytes of a JSON listing for each entry, its path apart: digest, size and the words around them."""
 _ENGINE_SECONDS = 1.0
 _SOURCE_FAILURES = (
-    rust_errors.NoManifest,
-    rust_errors.BadManifest,
+    manifest_errors.NoManifest,
+    manifest_errors.BadManifest,
     rust_errors.LockMismatch,
-    rust_errors.UnsupportedSetting,
-    rust_errors.BadSettings,
+    manifest_errors.UnsupportedSetting,
+    manifest_errors.BadSettings,
     rust_errors.UnknownBinary,
     rust_errors.AmbiguousBinary,
     rust_errors.UnknownFeature,

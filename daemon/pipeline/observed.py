@@ -14,7 +14,7 @@ from cache.blobs import BlobStore
 from cache.digest import Digest, NotADigest
 from cache.index import ResultRecord
 from cache.keys import Key
-from cache.manifests.rust.layout import within
+from cache.manifests.paths import within
 from cache.observations import ObservedRecord
 from cache.observed import noticed
 from cache.reuse import Candidate, Rung, Standing

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from cache.blobs import BlobStore
 from cache.digest import Digest, NotADigest
-from cache.manifests.rust.errors import NoManifest
+from cache.manifests.errors import NoManifest
 from cache.manifests.source import TreeFiles
 from cache.tree import SourceTree
 from daemon.builds import BuildRequest

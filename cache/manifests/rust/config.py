@@ -10,10 +10,11 @@ from typing import Any
 
 import tomli_w
 
+from cache.manifests.document import Table, parse
+from cache.manifests.errors import UnsupportedSetting
+from cache.manifests.paths import above
 from cache.manifests.rust.config_rules import Reading
-from cache.manifests.rust.document import Table, parse
-from cache.manifests.rust.errors import UnsupportedSetting
-from cache.manifests.rust.layout import Layout, above
+from cache.manifests.rust.layout import Layout
 from cache.manifests.source import SourceFiles
 
 _FETCH = ("registries", "registry", "source")

@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from cache.manifests.rust.document import Table
-from cache.manifests.rust.layout import Layout, join, within
+from cache.manifests.document import Table
+from cache.manifests.paths import join, within
+from cache.manifests.rust.layout import Layout
 
 _QUIET = frozenset({"alias", "term", "cargo-new", "doc", "future-incompat-report", "cache", "install", "http", "net"})
 """Tables that change nothing in what is built; the daemon has its own network settings."""

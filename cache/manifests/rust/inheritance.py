@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from cache.manifests.rust.document import Table, described
-from cache.manifests.rust.layout import join
+from cache.manifests.document import Table, described
+from cache.manifests.paths import join
 from cache.manifests.rust.package import Dependency, DependencyKind
 
 DEPENDENCY_TABLES = {

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from cache.manifests.rust.document import Table, parse
+from cache.manifests.document import Table, parse
 
 _NEWEST = 4
 _NO_CHECKSUM = "<none>"

@@ -7,9 +7,10 @@ unless excluded; a path dependency elsewhere belongs if its own search for a roo
 import posixpath
 from collections.abc import Iterable
 
-from cache.manifests.rust.document import Table, parse
+from cache.manifests.document import Table, parse
+from cache.manifests.paths import above, join, relative, within
 from cache.manifests.rust.inheritance import Inheritance
-from cache.manifests.rust.layout import Layout, above, join, relative, within
+from cache.manifests.rust.layout import Layout
 from cache.manifests.rust.package import Dependency, DependencyKind, Package
 from cache.manifests.rust.reading import package_table, read_package
 from cache.manifests.source import SourceFiles

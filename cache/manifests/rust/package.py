@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cache.manifests.rust.document import Table
+from cache.manifests.document import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import re
 
-from cache.manifests.rust.document import Table
+from cache.manifests.document import Table
 from cache.manifests.rust.inheritance import Inheritance
 from cache.manifests.rust.layout import Layout
 from cache.manifests.rust.package import Package

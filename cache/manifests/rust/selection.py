@@ -5,14 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from cache.manifests.rust.errors import (
-    AmbiguousBinary,
-    MissingFeature,
-    UnknownBinary,
-    UnknownFeature,
-    UnknownProfile,
-)
-from cache.manifests.rust.layout import relative
+from cache.manifests.paths import relative
+from cache.manifests.rust.errors import AmbiguousBinary, MissingFeature, UnknownBinary, UnknownFeature, UnknownProfile
 from cache.manifests.rust.package import Binary, Package
 from cache.manifests.rust.workspace import Workspace
 

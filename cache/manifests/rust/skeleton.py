@@ -12,8 +12,8 @@ from typing import Any
 
 import tomli_w
 
-from cache.manifests.rust.document import Table
-from cache.manifests.rust.layout import above, within
+from cache.manifests.document import Table
+from cache.manifests.paths import above, within
 from cache.manifests.rust.lock import write_lock
 from cache.manifests.rust.masking import masked_lock, verify_lock
 from cache.manifests.rust.package import Package

@@ -6,8 +6,9 @@ The rules are cargo's (the Cargo Book, "Cargo Targets" and "Target auto-discover
 import posixpath
 from collections.abc import Sequence
 
-from cache.manifests.rust.document import Table
-from cache.manifests.rust.layout import Layout, join
+from cache.manifests.document import Table
+from cache.manifests.paths import join
+from cache.manifests.rust.layout import Layout
 from cache.manifests.rust.package import Binary, Library
 
 _OTHERS = {

@@ -1,8 +1,8 @@
 """`rust-toolchain` and `rust-toolchain.toml`: which toolchain a source asks for (rustup's file, The rustup book)."""
 
-from cache.manifests.rust.document import Table, parse
-from cache.manifests.rust.errors import UnsupportedSetting
-from cache.manifests.rust.layout import above
+from cache.manifests.document import Table, parse
+from cache.manifests.errors import UnsupportedSetting
+from cache.manifests.paths import above
 from cache.manifests.source import SourceFiles
 
 _NAMES = ("rust-toolchain", "rust-toolchain.toml")

@@ -7,9 +7,9 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cache.manifests.rust.document import Table
+from cache.manifests.document import Table
+from cache.manifests.paths import relative
 from cache.manifests.rust.inheritance import DEPENDENCY_TABLES
-from cache.manifests.rust.layout import relative
 from cache.manifests.rust.package import Package
 from cache.manifests.rust.reading import package_table
 

@@ -7,10 +7,11 @@ cargo's `workspace.rs` (the Cargo Book, "Workspaces").
 import posixpath
 from dataclasses import dataclass, field, replace
 
+from cache.manifests.document import Table
+from cache.manifests.errors import NoManifest
+from cache.manifests.paths import join
 from cache.manifests.rust.config import CargoConfig, read_config
-from cache.manifests.rust.document import Table
-from cache.manifests.rust.errors import NoManifest
-from cache.manifests.rust.layout import Layout, join
+from cache.manifests.rust.layout import Layout
 from cache.manifests.rust.lock import Lockfile, read_lock
 from cache.manifests.rust.membership import Membership
 from cache.manifests.rust.package import Binary, Package

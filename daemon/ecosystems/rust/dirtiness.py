@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from cache.manifests.rust.layout import above, within
+from cache.manifests.paths import above, within
 from cache.observed import same_but_content
 from cache.tree import EntryKind, SourceTree, TreeEntry
 from daemon.ecosystems.rust.dependents import Edge

@@ -9,10 +9,10 @@ import tomli_w
 from cache.digest import Digest
 from cache.keys import Key, KeyKind, KeyPart
 from cache.manifests.rust.selection import DEFAULT_PROFILE, Selection, select
-from cache.manifests.rust.settings import ProjectSettings, read_settings
 from cache.manifests.rust.skeleton import skeleton
 from cache.manifests.rust.stub_versions import Masking
 from cache.manifests.rust.workspace import MANIFEST, Workspace, read_workspace
+from cache.manifests.settings import ProjectSettings, read_settings
 from cache.manifests.source import SourceFiles
 from daemon.builds import BuildRequest, Link
 from daemon.ecosystems.ecosystem import Project

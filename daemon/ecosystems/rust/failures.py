@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cache.errors import Failure
-from cache.manifests.rust.errors import BadManifest, LockMismatch
+from cache.manifests.errors import BadManifest
+from cache.manifests.rust.errors import LockMismatch
 from daemon.builds import Diagnostic, Link
 from daemon.ecosystems.rust.libraries import debian_package
 from daemon.ecosystems.rust.package_id import PackageId

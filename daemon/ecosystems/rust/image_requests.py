@@ -8,7 +8,7 @@ from cache.errors import Evidence
 from cache.manifests.rust.errors import AmbiguousBinary
 from cache.manifests.rust.package import Binary
 from cache.manifests.rust.selection import Selection
-from cache.manifests.rust.settings import ImageTable, ProjectSettings
+from cache.manifests.settings import ImageTable, ProjectSettings
 from daemon.builds import BuildRequest, ImageRequest, ImageSettings, Revision
 from daemon.errors import BadTag
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from cache.manifests.rust.layout import within
+from cache.manifests.paths import within
 from daemon.ecosystems.rust.environment import WORK
 from daemon.ecosystems.rust.marks import Marks, Tells, Told
 

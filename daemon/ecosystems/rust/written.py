@@ -7,7 +7,7 @@ an inode that nobody changed since the step began. (Sources are root's, but ever
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cache.manifests.rust.layout import above
+from cache.manifests.paths import above
 from cache.tree import EntryKind, SourceTree, TreeEntry
 from daemon.ecosystems.step import SOURCE_TIME, UNREAD_TIME
 

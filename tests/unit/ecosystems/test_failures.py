@@ -7,7 +7,8 @@ import json
 import pytest
 
 from cache.errors import Blame, Failure
-from cache.manifests.rust.errors import BadManifest, LockMismatch
+from cache.manifests.errors import BadManifest
+from cache.manifests.rust.errors import LockMismatch
 from daemon.builds import Link
 from daemon.ecosystems.rust.messages import CargoReader
 from daemon.engine.engine import OutputStream

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from cache.errors import Blame
+from cache.manifests.errors import UnsupportedSetting
 from cache.manifests.rust.config import CargoConfig, read_config
-from cache.manifests.rust.errors import UnsupportedSetting
 from cache.manifests.rust.layout import Layout
 from cache.manifests.rust.toolchain import read_toolchain
 from tests.fakes.source_files import InMemoryFiles

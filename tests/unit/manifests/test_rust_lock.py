@@ -1,6 +1,6 @@
 import pytest
 
-from cache.manifests.rust.errors import BadManifest
+from cache.manifests.errors import BadManifest
 from cache.manifests.rust.lock import GitSource, LockedPackage, Lockfile, References, in_order, read_lock, write_lock
 
 REGISTRY = "registry+https://registry.example/index"

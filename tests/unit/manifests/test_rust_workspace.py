@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import pytest
 
 from cache.errors import Blame
-from cache.manifests.rust.errors import BadManifest, NoManifest
+from cache.manifests.errors import BadManifest, NoManifest
 from cache.manifests.rust.package import Binary, Library, Package
 from cache.manifests.rust.workspace import Workspace, read_workspace
 from tests.fakes.source_files import InMemoryFiles

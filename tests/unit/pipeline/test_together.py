@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from cache.manifests.rust.errors import NoManifest
+from cache.manifests.errors import NoManifest
 from cache.reuse import Rung
 from daemon.builds import BuildRequest, ImageRequest, Reuse
 from daemon.errors import UnknownToolchain, UnknownTree

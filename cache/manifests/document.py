@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache.errors import Failure
-from cache.manifests.rust.errors import BadManifest
+from cache.manifests.errors import BadManifest
 
 _LARGEST = 16 << 20  # bytes; the largest public locks are near one MiB
 _PLACE = re.compile(r"^(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$", re.DOTALL)

@@ -10,9 +10,9 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from cache.manifests.rust.document import Table, described, parse
-from cache.manifests.rust.errors import BadSettings
-from cache.manifests.rust.layout import above
+from cache.manifests.document import Table, described, parse
+from cache.manifests.errors import BadSettings
+from cache.manifests.paths import above
 from cache.manifests.source import SourceFiles
 
 SETTINGS = "bloomery.toml"
@@ -91,11 +91,27 @@ class CheckSettings(_Strict, frozen=True, kw_only=True):
     command: tuple[_Text, ...] | None = None
 
 
+class PythonSettings(_Strict, frozen=True, kw_only=True):
+    """`[python]`; None or empty means: not said."""
+
+    version: Annotated[str, msgspec.Meta(pattern=r"^3\.\d{1,2}$")] | None = None
+    """The interpreter's minor version, such as `3.11`."""
+    requirements: _Text | None = None
+    """The file that is resolved instead of `requirements.txt` or `pyproject.toml`."""
+    extras: tuple[_Text, ...] = ()
+    """Of the project's own optional dependencies."""
+    groups: tuple[_Text, ...] = ()
+    """Dependency groups of `pyproject.toml`."""
+    application: tuple[_Text, ...] | None = None
+    """The files and directories that are the application, instead of what is found."""
+
+
 class ProjectSettings(_Strict, frozen=True, kw_only=True):
     """The whole file; without one, everything is unsaid."""
 
     project: Project = Project()
     build: BuildSettings = BuildSettings()
+    python: PythonSettings = PythonSettings()
     image: ImageTable = ImageTable()
     images: dict[str, ImageTable] = {}
     check: CheckSettings = CheckSettings()
@@ -162,6 +178,8 @@ def _expected(keys: list[str], what: str) -> str:
         return " or ".join(f"`{link}`" for link in LinkSetting)
     if keys == ["project", "name"]:
         return "a name of letters, digits, `.`, `_` and `-`"
+    if keys == ["python", "version"]:
+        return "a minor version such as `3.11`"
     if keys[-1:] == ["working-directory"]:
         return "an absolute path"
     kinds = _KIND.findall(what.partition(", got")[0])
@@ -193,6 +211,7 @@ def _known_keys(keys: list[str]) -> list[str]:
     tables: dict[str, type[_Strict]] = {
         "project": Project,
         "build": BuildSettings,
+        "python": PythonSettings,
         "image": ImageTable,
         "images": ImageTable,
         "check": CheckSettings,

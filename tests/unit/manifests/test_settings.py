@@ -1,8 +1,8 @@
 import pytest
 
 from cache.errors import Blame
-from cache.manifests.rust.errors import BadSettings
-from cache.manifests.rust.settings import LinkSetting, ProjectSettings, read_settings
+from cache.manifests.errors import BadSettings
+from cache.manifests.settings import LinkSetting, ProjectSettings, read_settings
 from tests.fakes.source_files import InMemoryFiles
 
 
