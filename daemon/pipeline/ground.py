@@ -14,7 +14,6 @@ from cache.digest import Digest
 from cache.reuse import Refusal, Rung, WhyNot
 from cache.tree import SourceTree
 from cache.workspaces import WorkspaceRecord
-from daemon.builds import Reuse
 from daemon.ecosystems.ecosystem import Project, UntrustworthyLayer, UntrustworthyWorkspace
 from daemon.ecosystems.planned import Plan, Source
 from daemon.errors import FetchFailed, SandboxGone
@@ -219,7 +218,7 @@ class Grounds:
         async def keep(left: Left, seconds: float, holdings: Holdings) -> None:
             await self._keep(seconds, planned, left, attempt, holdings)
 
-        reusable = await self._with_what_others_cook(planned, reusable, attempt)
+        reusable = await self._underway.with_what_others_cook(planned.plan, reusable, self._ladder, attempt)
         if reusable.nothing_missing:
             over_units = await self._over_units_alone(planned, reusable, attempt, keep)
             if over_units is not None:
@@ -228,16 +227,6 @@ class Grounds:
             reusable = reusable.without_units()
         done = await self._over_layer.compile(planned.project, reusable, attempt, keep)
         return _of_layer(done)
-
-    async def _with_what_others_cook(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Reusable:
-        """What can be stood on when others have compiled what is lacking, as far as that is worth waiting for."""
-        units = planned.plan.units
-        while units is not None and _cooks(reusable, attempt):
-            lacking = set(units.origins) - {unit.origin for unit in reusable.units}
-            if not await self._underway.waited(units, lacking, attempt):
-                break
-            reusable = await self._ladder.below_workspace_anew(planned.plan, attempt.request, reusable)
-        return reusable
 
     async def _over_units_alone(
         self, planned: Planned, reusable: Reusable, attempt: Attempt, keep: KeepFor
@@ -280,12 +269,6 @@ class Grounds:
             holdings=write_holdings(holdings.after(left.told)),
         )
         await self._workspaces.keep(workspace, attempt.sandboxes)
-
-
-def _cooks(reusable: Reusable, attempt: Attempt) -> bool:
-    """Whether the build is about to cook."""
-    held = reusable.choice.rung is Rung.LAYER or reusable.nothing_missing
-    return attempt.request.reuse is Reuse.ALL and not held
 
 
 def _of_layer(done: CompiledOverLayer) -> Compilation:
