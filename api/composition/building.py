@@ -7,6 +7,7 @@ from api.composition.means import Means
 from api.composition.verifying import Keeping, Shared, verifying
 from cache.digest import Digest
 from daemon.behind import Behind
+from daemon.ecosystems.planned import Grain
 from daemon.ecosystems.rust.canary import Canary
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
@@ -17,6 +18,7 @@ from daemon.image.library_source import LibrarySource
 from daemon.ownership import Sources
 from daemon.pipeline.assemble import Assembler
 from daemon.pipeline.attempt import Attempts
+from daemon.pipeline.binary_images import BinaryImages
 from daemon.pipeline.check import Checker
 from daemon.pipeline.compile import CompileStage
 from daemon.pipeline.cook import CookStage
@@ -125,12 +127,13 @@ def building(means: Means, sources: Sources, keeping: Keeping) -> Building:
         harvester=_harvester(means),
     )
     verifier = verifying(means, shared, running.settings, keeping)
+    compiling = _grounds(means, deciding, running, _Waiting(behind=behind, underway=underway))
     return Building(
         pipeline=Pipeline(
             plan=deciding.plan,
             weighing=deciding.weighing,
             fetch=running.fetch,
-            grounds=_grounds(means, deciding, running, _Waiting(behind=behind, underway=underway)),
+            grounds={Grain.UNITS: compiling, Grain.LAYERS: compiling},
             forecaster=deciding.forecaster,
             finish=ending.finish,
             results=store,
@@ -274,8 +277,9 @@ def _ending(means: Means, libraries: LibrarySource) -> _Ending:
 
     pusher = Pusher(blobs, means.registries.connect)
     publish = PublishStage(images=engine.images, tags=means.store, archive=archive, pusher=pusher)
+    binaries = BinaryImages(Assembler(blobs, libraries, reader, AMD64))
     finish = FinishStage(
-        assembler=Assembler(blobs, libraries, reader, AMD64),
+        makers={Grain.UNITS: binaries, Grain.LAYERS: binaries},
         checker=Checker(blobs, reader, AMD64),
         publish=publish,
         images=engine.images,

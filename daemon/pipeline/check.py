@@ -22,18 +22,21 @@ from daemon.engine.engine import EngineImage, Exit, Limits, OutputSink, OutputSt
 from daemon.engine.settled import to_the_end
 from daemon.errors import CheckFailed, ImageGone, MissingLibrary
 from daemon.image.architecture import Architecture
+from daemon.image.assembled import AssembledImage
 from daemon.image.blobs import Blobs
 from daemon.image.closure import Root, closure
 from daemon.image.elf import ElfInput, ElfReader
 from daemon.image.image_files import ImageFiles, elf_magic
 from daemon.image.rootfs import Origin, RootFile
-from daemon.pipeline.assemble import AssembledImage
 
 _CHUNK = 1 << 18
 _TAIL = 4096
 _SET_ID = 0o6000
 _RUNNABLE = 0o111
 _EMPTY = Digest.of(b"")
+_PROGRAMS = (Origin.BINARY, Origin.INTERPRETER)
+_OTHERS = (Origin.INCLUDED, Origin.PACKAGE)
+_MAY_BE_SOURCES = (Origin.INCLUDED, Origin.APPLICATION)
 
 
 class CheckImages(Protocol):
@@ -93,8 +96,8 @@ class Checker:
     async def _unresolved(self, image: AssembledImage) -> Sequence[str]:
         """What the loader would not find among the image's own files."""
         # the binary first: its loader says where the loader of the image looks
-        own = [file for file in image.rootfs if file.origin is Origin.BINARY]
-        own += [file for file in image.rootfs if file.origin is Origin.INCLUDED]
+        own = [file for file in image.rootfs if file.origin in _PROGRAMS]
+        own += [file for file in image.rootfs if file.origin in _OTHERS]
         found = await asyncio.to_thread(elf_magic, own)
         elves = await self._reader.look([ElfInput(digest, source, path) for path, digest, source in found])
         if not elves or elves[0] is None or elves[0].static:
@@ -123,14 +126,14 @@ class _Written:
 
 
 def _written(blobs: Blobs, image: AssembledImage) -> Mapping[str, _Written]:
-    """The layer that the manifest leads to, read back, every file hashed."""
+    """What the layers come to that the manifest leads to, read back, every file hashed."""
     manifest = json.loads(blobs.path(image.manifest_digest).read_bytes())
     config = json.loads(blobs.path(Digest.parse(manifest["config"]["digest"])).read_bytes())
-    (layer,) = manifest["layers"]
-    path = blobs.path(Digest.parse(layer["digest"]))
-    if config["rootfs"]["diff_ids"] != [layer["digest"]] or str(Digest.of_file(path)) != layer["digest"]:
+    layers = [layer["digest"] for layer in manifest["layers"]]
+    paths = [blobs.path(Digest.parse(layer)) for layer in layers]
+    if config["rootfs"]["diff_ids"] != layers or [str(Digest.of_file(path)) for path in paths] != layers:
         raise CheckFailed(f"{image.binary}: the layer is not the one that the configuration names")
-    return dict(_entries(path))
+    return {path: entry for layer in paths for path, entry in _entries(layer)}
 
 
 def _entries(layer: Path) -> Iterator[tuple[str, _Written]]:
@@ -164,7 +167,7 @@ def _differences(contents: Sequence[ContentEntry], written: Mapping[str, _Writte
 def _from_sources(files: Sequence[RootFile], tree: SourceTree) -> Iterator[str]:
     sources = {entry.digest: entry.path for entry in tree.files() if entry.digest != _EMPTY}
     for file in files:
-        if file.digest in sources and file.origin is not Origin.INCLUDED:
+        if file.digest in sources and file.origin not in _MAY_BE_SOURCES:
             yield f"{file.path} is {sources[file.digest]} of the source tree"
 
 

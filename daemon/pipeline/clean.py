@@ -14,17 +14,17 @@ from cache.digest import Digest
 from cache.errors import Blame, Failure
 from cache.units import UnitRecord
 from daemon.builds import Build, ContentEntry, Reuse
-from daemon.ecosystems.ecosystem import Project
+from daemon.ecosystems.ecosystem import CompiledProject
 from daemon.engine.engine import Archive, Images, Sandboxes
 from daemon.engine.settled import to_the_end
 from daemon.errors import FetchFailed
-from daemon.pipeline.assemble import AssembledImage
+from daemon.image.assembled import AssembledImage
 from daemon.pipeline.attempt import Attempt, Attempts
+from daemon.pipeline.compilation import Planned
 from daemon.pipeline.compile import CompileResult, CompileStage, Left
 from daemon.pipeline.cook import CookedLayer, CookStage, Ingredients
 from daemon.pipeline.fetch import FetchStage, Provisions
 from daemon.pipeline.finish import FinishStage
-from daemon.pipeline.ground import Planned
 from daemon.pipeline.sandboxes import SandboxSettings
 from daemon.pipeline.unheard import Unheard
 from daemon.units.background import TARGET
@@ -118,7 +118,7 @@ class CleanBuilds:
             await to_the_end(self._remove_layers())
 
     async def _made(self, planned: Planned, attempt: Attempt) -> Clean:
-        project = planned.project
+        project = planned.compiled
 
         async def keep(cooked: CookedLayer) -> None:
             self._left.add(cooked.image_id)
@@ -134,7 +134,7 @@ class CleanBuilds:
         return Clean(images=tuple(images), units=await self._differing(project, attempt, cooked))
 
     async def _differing(
-        self, project: Project, attempt: Attempt, cooked: CookedLayer
+        self, project: CompiledProject, attempt: Attempt, cooked: CookedLayer
     ) -> tuple[UnitRecord, ...] | None:
         units = project.plan.units
         if units is None:
@@ -157,7 +157,7 @@ class CleanBuilds:
 
 def _image(image: AssembledImage, result: CompileResult) -> CleanImage:
     binary = result.binaries[image.binary].digest
-    written = {image.manifest_digest, image.image_id, image.layer_digest, image.listing, binary}
+    written = {image.manifest_digest, image.image_id, *image.layers, image.listing, binary}
     symbols = {image.symbols} if image.symbols else set[Digest]()
     return CleanImage(
         binary=image.binary,

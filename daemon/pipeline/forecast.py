@@ -20,7 +20,7 @@ from cache.reuse import Rung
 from cache.tree import SourceTree
 from cache.units import UnitKind
 from daemon.builds import BuildRequest
-from daemon.ecosystems.ecosystem import Project
+from daemon.ecosystems.ecosystem import CompiledProject, Project
 from daemon.pipeline.reusable import Reusable
 from daemon.units.cook import CookNotes
 
@@ -79,7 +79,7 @@ class Forecaster:
         everyone, workspace = project.plan.members, reusable.workspace
         if reusable.choice.rung in {Rung.RESULT, Rung.OBSERVED}:
             return ()
-        if reusable.choice.rung is not Rung.WORKSPACE or workspace is None:
+        if reusable.choice.rung is not Rung.WORKSPACE or workspace is None or not isinstance(project, CompiledProject):
             return everyone
         if reusable.forked_from is None and workspace.key.digest != project.plan.exact.digest:
             return everyone

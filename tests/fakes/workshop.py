@@ -17,6 +17,7 @@ from cache.workspaces import WorkspaceRecord
 from daemon.behind import Behind
 from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome, Reuse
 from daemon.cache_size import CacheSize
+from daemon.ecosystems.planned import Grain
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
 from daemon.ecosystems.step import Reads
@@ -30,6 +31,7 @@ from daemon.metrics import Metrics
 from daemon.ownership import SharedSources
 from daemon.pipeline.assemble import Assembler
 from daemon.pipeline.attempt import Attempts
+from daemon.pipeline.binary_images import BinaryImages
 from daemon.pipeline.check import Checker
 from daemon.pipeline.clean import CleanBuilds, giving_way
 from daemon.pipeline.compile import CompileStage
@@ -222,8 +224,9 @@ class Workshop:
             archive=lambda manifest: layout.archive(manifest, (), blobs),
             pusher=Pusher(blobs, self.registries.connect),
         )
+        binaries = BinaryImages(Assembler(blobs, libraries, self._reader, AMD64))
         self.finish = FinishStage(
-            assembler=Assembler(blobs, libraries, self._reader, AMD64),
+            makers={Grain.UNITS: binaries, Grain.LAYERS: binaries},
             checker=Checker(blobs, self._reader, AMD64),
             publish=publish,
             images=images,
@@ -281,24 +284,25 @@ class Workshop:
             uses=self.uses,
             metrics=self.metrics,
         )
+        compiled = Grounds(
+            ladder=ladder,
+            layers=layers,
+            compile=compiling,
+            over_units=OverUnits(fetch=fetch, compile=compiling, given=given),
+            later=LaterLayers(ladder=ladder, layers=layers, attempts=attempts, behind=self.behind),
+            over_layer=OverLayer(ladder=ladder, layers=layers, compile=compiling, moves=moves),
+            moves=moves,
+            workspaces=self.workspaces,
+            forks=Forks(workspaces=self.workspaces, known=records, engine=sandboxes, images=images),
+            trees=records,
+            underway=underway,
+        )
         self.pipeline = Pipeline(
             plan=self.plan,
             weighing=weighing,
             forecaster=Forecaster(records),
             fetch=fetch,
-            grounds=Grounds(
-                ladder=ladder,
-                layers=layers,
-                compile=compiling,
-                over_units=OverUnits(fetch=fetch, compile=compiling, given=given),
-                later=LaterLayers(ladder=ladder, layers=layers, attempts=attempts, behind=self.behind),
-                over_layer=OverLayer(ladder=ladder, layers=layers, compile=compiling, moves=moves),
-                moves=moves,
-                workspaces=self.workspaces,
-                forks=Forks(workspaces=self.workspaces, known=records, engine=sandboxes, images=images),
-                trees=records,
-                underway=underway,
-            ),
+            grounds={Grain.UNITS: compiled, Grain.LAYERS: compiled},
             finish=self.finish,
             results=records,
             observed=observed,

@@ -14,11 +14,12 @@ from daemon.engine.engine import Limits, OutputStream
 from daemon.errors import CheckFailed, ImageGone
 from daemon.image import manifest
 from daemon.image.architecture import AMD64
+from daemon.image.assembled import AssembledImage
 from daemon.image.elf import ElfReader
 from daemon.image.layer import Blob, write_layer
 from daemon.image.library_source import LibrarySource
 from daemon.image.rootfs import Origin, RootFile
-from daemon.pipeline.assemble import AssembledImage, Assembler, CompiledBinary
+from daemon.pipeline.assemble import Assembler, CompiledBinary
 from daemon.pipeline.check import Checker, run_check
 from tests.fakes.elves import HELLO, compile_c, stored
 from tests.fakes.engine import FakeEngine, Step
@@ -64,12 +65,10 @@ class Checking:
         with self.blobs.staging() as staging:
             layer = write_layer(rootfs, staging / "layer")
             self.blobs.adopt({layer.digest: staging / "layer"})
-        content = manifest.config(manifest.plan("users", ImageSettings()), {}, layer, AMD64)
+        content = manifest.config(manifest.plan("users", ImageSettings()), {}, (layer,), AMD64)
         config = Blob(self.blobs.put(content), len(content))
-        digest = self.blobs.put(manifest.manifest(config, layer))
-        return replace(
-            *(image,), rootfs=rootfs, manifest_digest=digest, image_id=config.digest, layer_digest=layer.digest
-        )
+        digest = self.blobs.put(manifest.manifest(config, (layer,)))
+        return replace(*(image,), rootfs=rootfs, manifest_digest=digest, image_id=config.digest, layers=(layer.digest,))
 
 
 @pytest.fixture
@@ -174,7 +173,7 @@ async def test_a_layer_that_holds_another_content_than_the_contents_say(checking
 
 async def test_a_layer_that_was_damaged_on_disk(checking: Checking):
     image = await checking.image()
-    path = checking.blobs.path(image.layer_digest)
+    path = checking.blobs.path(image.layers[0])
     path.chmod(0o644)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
