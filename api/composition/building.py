@@ -22,6 +22,7 @@ from daemon.pipeline.binary_images import BinaryImages
 from daemon.pipeline.check import Checker
 from daemon.pipeline.compile import CompileStage
 from daemon.pipeline.cook import CookStage
+from daemon.pipeline.environments import Environments
 from daemon.pipeline.explain import Explainer
 from daemon.pipeline.fetch import FetchStage, NetworkAccess
 from daemon.pipeline.finish import FinishStage
@@ -178,7 +179,14 @@ def _deciding(means: Means, toolchains: CurrentToolchains) -> _Deciding:
     workspaces = Workspaces(
         records=store, states=engine.survey, bounds=WorkspaceBounds(count=bounds.count, size=bounds.size)
     )
-    ladder = Ladder(index=store, observed=observed, workspaces=workspaces, images=engine.images, blobs=store.blobs)
+    ladder = Ladder(
+        index=store,
+        observed=observed,
+        workspaces=workspaces,
+        environments=Environments(store, store.blobs),
+        images=engine.images,
+        blobs=store.blobs,
+    )
     return _Deciding(
         plan=PlanStage(
             ecosystems=(RustEcosystem(Host(mirrors=means.network.mirrors, cpu=processor())),),

@@ -135,21 +135,16 @@ class Installing(Protocol):
     """The side of a planned project that installs packages, each of them by itself."""
 
     @property
-    def wanted(self) -> tuple[str, ...]:
-        """The names of all that its environment holds, as they are kept."""
-        ...
-
-    def step(self, fetched: Fetched | None, names: Collection[str]) -> Step:
-        """Install these alone; None in the sandbox that fetched, where all that is needed is already."""
-        ...
-
-    @property
     def taken(self) -> str:
         """The directory of the sandbox that has them afterwards."""
         ...
 
-    def installed(self, archive: Path, names: Collection[str], seconds: float) -> Mapping[str, KeptPackage]:
-        """What each of them has brought, from the tar of what was taken; kept as blobs. Blocks."""
+    def step(self, fetched: Fetched | None) -> Step:
+        """Install all that the project lacks; None in the sandbox that fetched, where it lies already."""
+        ...
+
+    def installed(self, archive: Path, seconds: float) -> Mapping[str, KeptPackage]:
+        """What each package has brought, from the tar of what was taken, as blobs; it took `seconds`. Blocks."""
         ...
 
 
@@ -207,7 +202,11 @@ class InstalledProject(Project, Protocol):
 
     @property
     def application(self) -> Application:
-        """What of the tree its image holds."""
+        """What of the tree its image holds, and what it starts."""
+        ...
+
+    def lacking(self, names: Collection[str]) -> "InstalledProject":
+        """The same, where only these packages have to be fetched and installed; named as they are kept."""
         ...
 
 

@@ -24,10 +24,11 @@ from daemon.errors import CheckFailed, ImageGone, MissingLibrary
 from daemon.image.architecture import Architecture
 from daemon.image.assembled import AssembledImage
 from daemon.image.blobs import Blobs
-from daemon.image.closure import Root, closure
-from daemon.image.elf import ElfInput, ElfReader
-from daemon.image.image_files import ImageFiles, elf_magic
+from daemon.image.closure import closure
+from daemon.image.elf import ElfReader
+from daemon.image.image_files import ImageFiles
 from daemon.image.rootfs import Origin, RootFile
+from daemon.image.roots import dynamic_roots
 
 _CHUNK = 1 << 18
 _TAIL = 4096
@@ -98,15 +99,9 @@ class Checker:
         # the binary first: its loader says where the loader of the image looks
         own = [file for file in image.rootfs if file.origin in _PROGRAMS]
         own += [file for file in image.rootfs if file.origin in _OTHERS]
-        found = await asyncio.to_thread(elf_magic, own)
-        elves = await self._reader.look([ElfInput(digest, source, path) for path, digest, source in found])
-        if not elves or elves[0] is None or elves[0].static:
+        roots = await dynamic_roots(own, self._reader, self._architecture)
+        if not roots or own[0].path != roots[0].path:
             return ()
-        roots = [
-            Root(path=path, elf=elf)
-            for (path, _, _), elf in zip(found, elves, strict=True)
-            if elf is not None and elf.machine == self._architecture.machine and elf.dynamic
-        ]
         try:
             await closure(roots, ImageFiles(image.rootfs), self._reader, self._architecture, "the image")
         except MissingLibrary as missing:

@@ -36,6 +36,7 @@ from daemon.pipeline.check import Checker
 from daemon.pipeline.clean import CleanBuilds, giving_way
 from daemon.pipeline.compile import CompileStage
 from daemon.pipeline.cook import CookStage
+from daemon.pipeline.environments import Environments
 from daemon.pipeline.explain import Explainer, Explanation
 from daemon.pipeline.fetch import FetchStage, NetworkAccess
 from daemon.pipeline.finish import FinishStage
@@ -210,7 +211,14 @@ class Workshop:
             trees=records,
             blobs=blobs,
         )
-        ladder = Ladder(index=records, observed=observed, workspaces=self.workspaces, images=images, blobs=blobs)
+        ladder = Ladder(
+            index=records,
+            observed=observed,
+            workspaces=self.workspaces,
+            environments=Environments(records, blobs),
+            images=images,
+            blobs=blobs,
+        )
         weighing = Weighing(ladder, records, self.weigh)
         access = NetworkAccess(
             network=self.network, ca_bundle=b"the bundle", environment={"https_proxy": "http://proxy.example.org"}
