@@ -134,10 +134,18 @@ class DependencyFailed(Failure):
 
 
 class FetchFailed(Failure):
-    """Cargo could not get what the lock names: no such version, no such repository."""
+    """What the lock names could not be got: no such version, no such repository, other content."""
 
     kind = "fetch_failed"
     title = "A dependency could not be fetched"
+    blame = Blame.SOURCE
+
+
+class Unresolvable(Failure):
+    """No versions meet all requirements, or nobody can tell without running a package's code; the words are uv's."""
+
+    kind = "unresolvable"
+    title = "The requirements cannot be met together"
     blame = Blame.SOURCE
 
 

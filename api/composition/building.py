@@ -8,6 +8,7 @@ from api.composition.verifying import Keeping, Shared, verifying
 from cache.digest import Digest
 from daemon.behind import Behind
 from daemon.ecosystems.planned import Grain
+from daemon.ecosystems.python.ecosystem import INDEX, PythonEcosystem
 from daemon.ecosystems.rust.canary import Canary
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
@@ -16,6 +17,7 @@ from daemon.image.architecture import AMD64
 from daemon.image.elf import ElfReader
 from daemon.image.library_source import LibrarySource
 from daemon.ownership import Sources
+from daemon.pipeline.application_images import ApplicationImages
 from daemon.pipeline.assemble import Assembler
 from daemon.pipeline.attempt import Attempts
 from daemon.pipeline.binary_images import BinaryImages
@@ -30,6 +32,8 @@ from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.fork import Forks
 from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
+from daemon.pipeline.installed_ground import InstalledGround
+from daemon.pipeline.kept_layers import KeptLayers
 from daemon.pipeline.ladder import Ladder
 from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layers
@@ -100,6 +104,7 @@ class _Running:
     attempts: Attempts
     fetch: FetchStage
     compile: CompileStage
+    installed: InstalledGround
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +127,7 @@ def building(means: Means, sources: Sources, keeping: Keeping) -> Building:
     shared = Shared(
         fetch=running.fetch,
         compile=running.compile,
+        installed=running.installed,
         finish=ending.finish,
         publish=ending.publish,
         attempts=running.attempts,
@@ -134,7 +140,7 @@ def building(means: Means, sources: Sources, keeping: Keeping) -> Building:
             plan=deciding.plan,
             weighing=deciding.weighing,
             fetch=running.fetch,
-            grounds={Grain.UNITS: compiling, Grain.LAYERS: compiling},
+            grounds={Grain.UNITS: compiling, Grain.LAYERS: compiling, Grain.PACKAGES: running.installed},
             forecaster=deciding.forecaster,
             finish=ending.finish,
             results=store,
@@ -187,9 +193,10 @@ def _deciding(means: Means, toolchains: CurrentToolchains) -> _Deciding:
         images=engine.images,
         blobs=store.blobs,
     )
+    crates = {name: url for name, url in means.network.mirrors.items() if name != INDEX}
     return _Deciding(
         plan=PlanStage(
-            ecosystems=(RustEcosystem(Host(mirrors=means.network.mirrors, cpu=processor())),),
+            ecosystems=(RustEcosystem(Host(mirrors=crates, cpu=processor())), PythonEcosystem(means.network.mirrors)),
             toolchains=toolchains,
             trees=store,
             blobs=store.blobs,
@@ -209,14 +216,22 @@ def _running(means: Means, ending: _Ending) -> _Running:
     access_times = AccessTimes(
         survey=engine.survey, sandboxes=engine.sandboxes, answers=store, labels=means.labels, runtime=runtime
     )
+    fetch = FetchStage(
+        engine=engine.sandboxes,
+        index=store,
+        blobs=store.blobs,
+        access=NetworkAccess(network=network.mode, ca_bundle=means.ca_bundle, environment=network.environment),
+        scratch=means.state_dir.scratch,
+        limit=limits.file_size,
+    )
     return _Running(
         settings=settings,
         attempts=Attempts(engine=engine.sandboxes, settings=settings, publish=ending.publish),
-        fetch=FetchStage(
+        fetch=fetch,
+        installed=InstalledGround(
+            environments=Environments(store, store.blobs),
+            fetch=fetch,
             engine=engine.sandboxes,
-            index=store,
-            blobs=store.blobs,
-            access=NetworkAccess(network=network.mode, ca_bundle=means.ca_bundle, environment=network.environment),
             scratch=means.state_dir.scratch,
             limit=limits.file_size,
         ),
@@ -286,8 +301,11 @@ def _ending(means: Means, libraries: LibrarySource) -> _Ending:
     pusher = Pusher(blobs, means.registries.connect)
     publish = PublishStage(images=engine.images, tags=means.store, archive=archive, pusher=pusher)
     binaries = BinaryImages(Assembler(blobs, libraries, reader, AMD64))
+    applications = ApplicationImages(
+        blobs=blobs, source=libraries, reader=reader, architecture=AMD64, kept=KeptLayers(means.store, blobs)
+    )
     finish = FinishStage(
-        makers={Grain.UNITS: binaries, Grain.LAYERS: binaries},
+        makers={Grain.UNITS: binaries, Grain.LAYERS: binaries, Grain.PACKAGES: applications},
         checker=Checker(blobs, reader, AMD64),
         publish=publish,
         images=engine.images,

@@ -205,8 +205,11 @@ class InstalledProject(Project, Protocol):
         """What of the tree its image holds, and what it starts."""
         ...
 
-    def lacking(self, names: Collection[str]) -> "InstalledProject":
-        """The same, where only these packages have to be fetched and installed; named as they are kept."""
+    def lacking(self, names: Collection[str]) -> tuple["InstalledProject", ...]:
+        """The same, where only these packages have to be fetched and installed, named as they are kept.
+
+        In parts that are installed apart, for what runs in one of them must not reach the others.
+        """
         ...
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cache.costs import Way
+from cache.digest import Digest
 from cache.reuse import Refusal, Rung
 from daemon.builds import Diagnostic
 from daemon.ecosystems.ecosystem import CompiledProject, InstalledProject, Project
@@ -44,6 +45,11 @@ class Made(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be told."""
+        ...
+
+    @property
+    def written(self) -> frozenset[Digest]:
+        """The blobs that were written for these images alone."""
         ...
 
 

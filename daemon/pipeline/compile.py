@@ -59,6 +59,11 @@ class CompileResult:
         """What the compile has to say."""
         return self.compiled.notes
 
+    @property
+    def written(self) -> frozenset[Digest]:
+        """The binaries."""
+        return frozenset(binary.digest for binary in self.binaries.values())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:

@@ -117,7 +117,7 @@ def _there(needed: Collection[str], exact: Key, reusable: Reusable) -> Collectio
         case Rung.NONE:
             return ()
         case Rung.UNITS:
-            return _stored(reusable)
+            return _stored(reusable) | {_words(name) for name in reusable.packages}
         case Rung.WORKSPACE if reusable.workspace and reusable.workspace.key.digest != exact.digest:
             held = set(_lock(reusable.workspace.key))
             return _stored(reusable) or {_words(line) for line in _lock(exact) if line in held}

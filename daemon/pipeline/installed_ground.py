@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cache.digest import Digest
 from cache.reuse import Rung, WhyNot
 from daemon.builds import Diagnostic, Reuse, StageName
 from daemon.ecosystems.application import Application
@@ -40,6 +41,7 @@ class Installed:
     diagnostics: tuple[Diagnostic, ...] = ()
     opened: frozenset[str] | None = None
     notes: tuple[str, ...] = ()
+    written: frozenset[Digest] = frozenset()
 
 
 class InstalledGround:
@@ -93,18 +95,20 @@ class InstalledGround:
         self, project: InstalledProject, names: Collection[str], attempt: Attempt
     ) -> Mapping[str, KeptPackage]:
         """Fetch and install these packages, each by itself; nothing of it is on record yet."""
-        if not names:
-            return {}
-        lacking = project.lacking(names)
+        brought: dict[str, KeptPackage] = {}
+        for part in project.lacking(names):
+            brought |= await self._part(part, attempt)
+        return brought
 
+    async def _part(self, part: InstalledProject, attempt: Attempt) -> Mapping[str, KeptPackage]:
         async def install(provisions: Provisions) -> Mapping[str, KeptPackage]:
             try:
-                return await self._install(lacking, provisions, attempt)
+                return await self._install(part, provisions, attempt)
             except StillConnected as failure:
                 attempt.progress.note(f"Packages are installed in a sandbox of their own ({failure}).")
-                return await self._install(lacking, replace(provisions, sandbox=None), attempt)
+                return await self._install(part, replace(provisions, sandbox=None), attempt)
 
-        return await self._fetch.supplied(lacking, attempt, install)
+        return await self._fetch.supplied(part, attempt, install)
 
     async def _install(
         self, project: InstalledProject, provisions: Provisions, attempt: Attempt

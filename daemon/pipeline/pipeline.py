@@ -287,6 +287,10 @@ def _used(project: Project, reusable: Reusable, scope: str) -> Iterator[EntryNam
     yield EntryName(EntryKind.FETCHED, ("listing", str(project.fetching.key())))
     if layer is not None:
         yield EntryName(EntryKind.LAYER, (scope, str(layer.key.digest), layer.private, layer.image_id))
+    if plan.packages is not None:
+        yield EntryName(EntryKind.FETCHED, ("listing", str(plan.exact.digest)))
+        for name in plan.packages.names:
+            yield EntryName(EntryKind.FETCHED, ("package", str(plan.packages.key), name))
     if plan.units is not None:
         for unit in reusable.units:
             yield EntryName(EntryKind.UNIT, (scope, str(plan.units.key), str(unit.digest)))

@@ -18,6 +18,7 @@ from daemon.behind import Behind
 from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome, Reuse
 from daemon.cache_size import CacheSize
 from daemon.ecosystems.planned import Grain
+from daemon.ecosystems.python.ecosystem import PythonEcosystem
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
 from daemon.ecosystems.step import Reads
@@ -29,12 +30,14 @@ from daemon.image.library_source import LibrarySource
 from daemon.maintenance import Maintenance
 from daemon.metrics import Metrics
 from daemon.ownership import SharedSources
+from daemon.pipeline.application_images import ApplicationImages
 from daemon.pipeline.assemble import Assembler
 from daemon.pipeline.attempt import Attempts
 from daemon.pipeline.binary_images import BinaryImages
 from daemon.pipeline.check import Checker
 from daemon.pipeline.clean import CleanBuilds, giving_way
 from daemon.pipeline.compile import CompileStage
+from daemon.pipeline.compiled_anew import CompiledAnew
 from daemon.pipeline.cook import CookStage
 from daemon.pipeline.environments import Environments
 from daemon.pipeline.explain import Explainer, Explanation
@@ -44,6 +47,9 @@ from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.fork import Forks
 from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
+from daemon.pipeline.installed_anew import InstalledAnew
+from daemon.pipeline.installed_ground import InstalledGround
+from daemon.pipeline.kept_layers import KeptLayers
 from daemon.pipeline.ladder import Ladder
 from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layers
@@ -206,7 +212,7 @@ class Workshop:
         )
         self.workspaces = Workspaces(records=records, states=states, bounds=self.bounds)
         self.plan = PlanStage(
-            ecosystems=(RustEcosystem(Host(mirrors={}, cpu="processor")),),
+            ecosystems=(RustEcosystem(Host(mirrors={}, cpu="processor")), PythonEcosystem({})),
             toolchains=self.offered,
             trees=records,
             blobs=blobs,
@@ -233,8 +239,11 @@ class Workshop:
             pusher=Pusher(blobs, self.registries.connect),
         )
         binaries = BinaryImages(Assembler(blobs, libraries, self._reader, AMD64))
+        applications = ApplicationImages(
+            blobs=blobs, source=libraries, reader=self._reader, architecture=AMD64, kept=KeptLayers(records, blobs)
+        )
         self.finish = FinishStage(
-            makers={Grain.UNITS: binaries, Grain.LAYERS: binaries},
+            makers={Grain.UNITS: binaries, Grain.LAYERS: binaries, Grain.PACKAGES: applications},
             checker=Checker(blobs, self._reader, AMD64),
             publish=publish,
             images=images,
@@ -273,17 +282,27 @@ class Workshop:
             ceiling=self.ceiling,
             clock=lambda: time.time() + self.later,
         )
+        anew = CompiledAnew(
+            fetch=fetch,
+            cook=CookStage(images=images, given=given),
+            compile=compiling,
+            engine=sandboxes,
+            images=images,
+            units=harvester,
+        )
+        installed = InstalledGround(
+            environments=Environments(records, blobs),
+            fetch=fetch,
+            engine=sandboxes,
+            scratch=self.scratch,
+            limit=64 << 20,
+        )
         self.verifier = Verifier(
             rate=self.rate,
             clean=CleanBuilds(
-                fetch=fetch,
-                cook=CookStage(images=images, given=given),
-                compile=compiling,
+                ways={Grain.UNITS: anew, Grain.LAYERS: anew, Grain.PACKAGES: InstalledAnew(installed)},
                 finish=self.finish,
                 attempts=Attempts(engine=sandboxes, settings=giving_way(settings), publish=publish),
-                engine=sandboxes,
-                images=images,
-                units=harvester,
             ),
             records=records,
             revocation=Revocation(records=records, keeper=self.maintenance, revoking=attempts.revoking, blobs=blobs),
@@ -310,7 +329,7 @@ class Workshop:
             weighing=weighing,
             forecaster=Forecaster(records),
             fetch=fetch,
-            grounds={Grain.UNITS: compiled, Grain.LAYERS: compiled},
+            grounds={Grain.UNITS: compiled, Grain.LAYERS: compiled, Grain.PACKAGES: installed},
             finish=self.finish,
             results=records,
             observed=observed,
