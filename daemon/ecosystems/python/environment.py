@@ -12,7 +12,8 @@ WORK = "/work"
 BUILDER = 10001
 FILES = "/target/files"
 """Wheels and sdists."""
-_CACHE = "/target/uv"
+CACHE = "/target/uv"
+"""uv's own."""
 
 
 def environment(python: PythonFacts) -> Mapping[str, str]:
@@ -25,7 +26,7 @@ def environment(python: PythonFacts) -> Mapping[str, str]:
         "PYTHONHASHSEED": "0",
         "SOURCE_DATE_EPOCH": str(SOURCE_TIME),
         "TZ": "UTC",
-        "UV_CACHE_DIR": _CACHE,
+        "UV_CACHE_DIR": CACHE,
         "UV_LINK_MODE": "copy",
         "UV_NO_PROGRESS": "1",
         "UV_PYTHON": python.executable,

@@ -7,6 +7,7 @@ from cache.errors import Failure
 from daemon.builds import Diagnostic
 from daemon.ecosystems.libraries import debian_package
 from daemon.ecosystems.python.inside.fetch_files import UNREACHABLE as NOT_REACHED
+from daemon.ecosystems.python.steps import BUILDS
 from daemon.engine.engine import OutputStream
 from daemon.errors import DependencyFailed, FetchFailed, MissingLibrary, OutOfMemory, RegistryUnreachable, Unresolvable
 from daemon.events import Progress
@@ -23,7 +24,8 @@ _UNRESOLVED = re.compile(
     r"No solution found|requirements are unsatisfiable|marked as `--no-build`|[Bb]uilding source distributions"
     r"|Because .* we can conclude|conflicting URLs|Unable to find lockfile|needs to be updated"
 )
-_BUILDING = re.compile(r"Failed to build `?([^`\s]+)`?")
+_ASKS_CODE = re.compile(rf"Failed to (?:download and )?build `?([^`\s]+)`?(?s:.*){BUILDS}")
+_BUILDING = re.compile(r"Failed to (?:download and )?build `?([^`\s]+)`?")
 _MISSING = (
     re.compile(r"fatal error: '?([\w./+-]+\.h(?:pp)?)'?(?:: No such file| file not found)"),
     re.compile(r"(pg_config|mysql_config|xml2-config|xslt-config|krb5-config|curl-config|freetype-config) .*not found"),
@@ -66,6 +68,12 @@ class PythonReader:
             return OutOfMemory("The step was killed for want of memory: raise [limits] memory.")
         if code == NOT_REACHED or _UNREACHABLE.search(text):
             return RegistryUnreachable(_end(text) or "The package index cannot be reached.")
+        asks = _ASKS_CODE.search(text)
+        if asks is not None:
+            return Unresolvable(
+                f"{asks[1]} is an sdist, and only its own code can tell what it requires, which runs nowhere with a "
+                "network: require a version that has a wheel, or commit a lock (`uv pip compile --format pylock.toml`)",
+            )
         building = _BUILDING.search(text)
         if building is not None:
             return self._not_built(building[1], text)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files as resources
 
 from cache.manifests.python.project import Decider, PythonProject
-from daemon.ecosystems.python.environment import BUILDER, FILES, WORK
+from daemon.ecosystems.python.environment import BUILDER, CACHE, FILES, WORK
 from daemon.ecosystems.step import SOURCE_TIME
 from daemon.image.interpreter import ENVIRONMENT
 from daemon.tarball import Member
@@ -19,8 +19,10 @@ TAGS = "/bloomery/tags"
 """Those of wheels that the interpreter can use."""
 WANTED = "/bloomery/install.txt"
 """What is to be installed, as requirements."""
+BUILDS = "builds-v0"
+"""The directory of uv's cache in which it builds."""
 BUILD_HEADER = "tool.bloomery.build.packages"
-_RESOLVE = "uv pip compile --quiet --no-build --no-header --no-annotate --format pylock.toml"
+_RESOLVE = "uv pip compile --quiet --no-header --no-annotate --format pylock.toml"
 _EXPORT = "uv export --quiet --frozen --no-emit-workspace --no-default-groups --no-header --format pylock.toml"
 _INSTALL = "uv pip install --offline --no-index --no-deps --no-config"
 _COMPILE = "compileall -q -q -f --invalidation-mode unchecked-hash"
@@ -43,12 +45,14 @@ def lock_script(project: PythonProject, python: PythonFacts) -> str:
     }
     return _script(
         [
+            # Where uv would build: what only a package's own code could tell is an error, and none of it runs.
+            f"mkdir -p {CACHE} && : > {CACHE}/{BUILDS}",
             making[project.decider],
             f"mkdir -p {FILES}",
             "cd /bloomery",
             f"{python.executable} -E -s -m inside.build_requirements {LOCK} {TAGS} {FILES} > {_BUILT_WITH}",
             f"if [ -s {_BUILT_WITH} ]; then",
-            f"{_RESOLVE} -o {_BUILDING} {_BUILT_WITH} >/dev/null",
+            f"{_RESOLVE} --no-build -o {_BUILDING} {_BUILT_WITH} >/dev/null",
             f"sed -n '/^\\[/,$p' {_BUILDING} | sed 's/^\\(\\[\\[*\\)packages/\\1{BUILD_HEADER}/' >> {LOCK}",
             "fi",
         ]
