@@ -90,7 +90,7 @@ class PlanStage:
                 return await self._planned(ecosystem, source)
         where = source.request.directory or "the root of the tree"
         raise NoManifest(
-            f"There is no Cargo.toml at {where}, and no requirements.txt, pyproject.toml or lock of Python either: send "
+            f"There is no Cargo.toml at {where}, and no requirements.txt, pyproject.toml or Python lock either: send "
             "the project's own root, or name its directory."
         )
 
