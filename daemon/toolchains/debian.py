@@ -1,4 +1,4 @@
-"""A Debian root file system with compilers, from the host's own package sources, by mmdebstrap.
+"""A Debian root file system with compilers and Python, from the host's own package sources, by mmdebstrap.
 
 It is kept as one compressed tar per set of sources and packages, so that a second toolchain takes seconds. Nothing of
 the host's apt settings (proxies, CA bundles, credentials in a URL) stays in it.
@@ -16,7 +16,11 @@ from pathlib import Path
 
 import zstandard
 
+from daemon.toolchains import bytecode
 from daemon.toolchains.errors import RootfsFailed
+
+PYTHON = ("python3", "python3-dev")
+"""What of the packages an image need not have that brings a Python of its own."""
 
 PACKAGES = (
     "gcc",
@@ -32,6 +36,7 @@ PACKAGES = (
     "libc6-dev",
     "binutils",
     "findutils",
+    *PYTHON,
 )
 """What every toolchain image holds beside Debian's minimal base."""
 
@@ -48,13 +53,14 @@ PATH_RULES = (
 USER_STEPS = (
     "groupadd --gid 10001 build",
     "useradd --uid 10001 --gid 10001 --create-home --home-dir /home/build --shell /bin/bash build",
-    "mkdir -p /work /target /cargo /etc/bloomery",
-    "chmod 0755 /work /target /cargo /etc/bloomery",
-    "chown 10001:10001 /target /cargo",
+    "mkdir -p /work /target /cargo /env /etc/bloomery",
+    "chmod 0755 /work /target /cargo /env /etc/bloomery",
+    "chown 10001:10001 /target /cargo /env",
 )
 """Run as root inside: the build's user and the constant paths."""
 
 _RECIPE = 1
+_STEPS = (*USER_STEPS, bytecode.STEP)
 _PIECE = 1 << 20
 _ORIGIN = "Debian"
 _TARGETS = "$(ORIGIN)\t$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)"
@@ -112,7 +118,7 @@ def options(dump: str) -> tuple[str, ...]:
 def cache_name(lines: tuple[str, ...], packages: tuple[str, ...]) -> str:
     """The file name under which a root file system of these sources and packages is kept."""
     public = [_USERINFO.sub("//", line) for line in lines]
-    parts = json.dumps([_RECIPE, public, sorted(packages), PATH_RULES, USER_STEPS])
+    parts = json.dumps([_RECIPE, public, sorted(packages), PATH_RULES, _STEPS])
     suite = lines[0].split()[2].replace("/", "-")
     return f"debian-{suite}-{hashlib.sha256(parts.encode()).hexdigest()[:16]}.tar.zst"
 
@@ -127,7 +133,7 @@ def command(apt: HostApt, packages: tuple[str, ...]) -> tuple[str, ...]:
         *(f"--dpkgopt={rule}" for rule in PATH_RULES),
         '--aptopt=Acquire::Languages "none";',
         *(f"--aptopt={option}" for option in apt.options),
-        *(f'--customize-hook=chroot "$1" {step}' for step in USER_STEPS),
+        *(f'--customize-hook=chroot "$1" {step}' for step in _STEPS),
         # written by --aptopt, and a URL may hold a password: neither is the image's business
         '--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"',
         r'--customize-hook=find "$1/etc/apt" -name "*.list" -exec sed -i "s#//[^/@ ]*@#//#" {} +',

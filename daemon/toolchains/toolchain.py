@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+UV = "/usr/local/bin/uv"
+"""Where uv lies in a toolchain image."""
 NO_LAYOUT = "none"
 CANARY = 1
 """What facts are marked with whose layout was tried; a canary that tries more, or another layout, has the next one."""
