@@ -161,7 +161,9 @@ def test_an_sdist_that_does_not_build_is_named_with_the_end_of_what_was_said():
         ("No package 'libxml-2.0' found", "libxml-2.0", "libxml2-dev"),
         ("error: command 'cmake' failed: No such file or directory", "cmake", "cmake"),
         ("error: can't find Rust compiler", "Rust", ""),
-        ("Error: pg_config executable not found.", "pg_config", ""),
+        ("Error: pg_config executable not found.", "pg_config", "libpq-dev"),
+        ("/bin/sh: 1: mysql_config: not found", "mysql_config", "libmariadb-dev-compat"),
+        ("src/q.c:1:10: fatal error: Python.h: No such file or directory", "Python.h", "python3-dev"),
     ],
 )
 def test_what_the_toolchain_image_lacks_is_named_with_the_package_that_has_it(said: str, lacks: str, package: str):
