@@ -49,9 +49,13 @@ def pylock(*packages: Distribution, building: Sequence[Distribution] = (), **mor
     return tomli_w.dumps(document)
 
 
+PROGRAM: Files = {"app.py": "import apple\n", "Procfile": "web: python app.py\n"}
+"""A program without dependencies."""
+
+
 def project(*packages: Distribution, building: Sequence[Distribution] = (), files: Files | None = None) -> Files:
     """A program that is locked to these packages, and more files."""
-    return {"pylock.toml": pylock(*packages, building=building), "app.py": "import apple\n", **(files or {})}
+    return {"pylock.toml": pylock(*packages, building=building), **PROGRAM, **(files or {})}
 
 
 SIMPLE = project(APPLE, BERRY)
