@@ -219,6 +219,15 @@ def test_an_sdist_whose_build_nobody_has_locked_asks_for_a_lock_and_one_that_is_
     assert made.plan.notes == ()
 
 
+def test_a_made_lock_is_whole_where_an_sdist_is_built_with_nothing(blobs: BlobStore):
+    files = project(built_with())
+
+    assert planned_python(blobs, files).fetching.lock_key() is not None
+    made = planned_python(blobs, files, made_lock=files["pylock.toml"])
+    assert made.fetching.lock_key() is None
+    assert len(made.fetching.keeping.wanted().names) == 1
+
+
 def test_a_file_that_has_none_of_the_requirements_hashes_is_refused(blobs: BlobStore):
     files = {**UNLOCKED, "requirements.txt": f"apple==1.0 --hash=sha256:{'0' * 64}\n"}
 
