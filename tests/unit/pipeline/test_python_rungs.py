@@ -1,6 +1,7 @@
 """Builds of Python projects: which rung they stand on, what is installed for them, and what they leave."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from daemon.errors import (
     GroundRevoked,
     OutputTooLarge,
     RegistryUnreachable,
+    StoredFileDamaged,
     Unresolvable,
 )
 from daemon.maintenance import Trial
@@ -452,6 +454,57 @@ async def test_a_package_that_has_lost_a_file_is_installed_again_with_a_note_and
     assert outcome.reuse.rung is Rung.UNITS
     assert (Rung.LAYER, WhyNot.PRUNED) in refusals(outcome)
     assert outcome.images[0].digest == await yard.shop.clean(EDITED)
+
+
+async def damaged(yard: PythonShop, digest: Digest) -> None:
+    """A blob has another content, as long as its own."""
+    path = yard.shop.store.blobs.path(digest)
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+async def test_a_package_with_a_damaged_file_is_installed_again_by_the_next_attempt(yard: PythonShop):
+    """Law 9."""
+    await yard.build()
+    yard.installed()
+    (path,) = [one for one in (await yard.kept())["apple"].fetched.files if one.path == f"{SITE}/apple.py"]
+    await damaged(yard, Digest.parse(path.digest))
+
+    with pytest.raises(StoredFileDamaged):
+        await yard.build(MORE)
+    outcome = await yard.build(MORE)
+
+    assert yard.installed() == [["cherry 1.0"], ["apple 1.0"]]
+    assert outcome.images[0].digest == await yard.shop.clean(MORE)
+    await yard.shop.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["interpreter", "packages"])
+async def test_a_damaged_layer_is_written_again_by_the_next_attempt(yard: PythonShop, number: int):
+    """Law 9."""
+    cold = await yard.build()
+    manifest = json.loads(yard.shop.store.blobs.read(Digest.parse(cold.images[0].digest)))
+    await damaged(yard, Digest.parse(manifest["layers"][number]["digest"]))
+
+    with pytest.raises(StoredFileDamaged):
+        await yard.build(EDITED)
+    outcome = await yard.build(EDITED)
+
+    assert outcome.images[0].digest == await yard.shop.clean(EDITED)
+    await yard.shop.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["interpreter", "packages", "application"])
+async def test_a_lost_layer_is_written_again(yard: PythonShop, number: int):
+    """Law 9."""
+    cold = await yard.build()
+    manifest = json.loads(yard.shop.store.blobs.read(Digest.parse(cold.images[0].digest)))
+    yard.shop.store.blobs.remove(Digest.parse(manifest["layers"][number]["digest"]))
+
+    again = await yard.build()
+
+    assert again.reuse.rung is Rung.LAYER
+    assert again.images[0].digest == cold.images[0].digest
+    await yard.shop.assert_nothing_is_left()
 
 
 async def test_a_row_that_says_nothing_is_a_package_that_is_not_kept(yard: PythonShop):
