@@ -7,27 +7,27 @@ requirements` in `bloomery.toml`, a `pylock.toml`, a `uv.lock`, a `requirements.
 import posixpath
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from packaging.pylock import is_valid_pylock_path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cache.errors import Failure
-from cache.manifests.document import Table, parse
+from cache.manifests.document import parse
 from cache.manifests.errors import BadManifest, BadSettings, NoManifest
-from cache.manifests.paths import above, join, relative, within
+from cache.manifests.paths import join
 from cache.manifests.python.errors import UnknownExtra, UnsupportedRequirement
 from cache.manifests.python.inputs import InputFile, input_file
 from cache.manifests.python.lock import PYLOCK, PythonLock, read_lock
 from cache.manifests.python.pyproject import PYPROJECT, Pyproject, read_pyproject
 from cache.manifests.python.requirements import Requirements, read_requirements
+from cache.manifests.python.uv_workspace import UV_LOCK, members, uv_lock
 from cache.manifests.python.wish import PythonWish, read_wish
 from cache.manifests.settings import SETTINGS, ProjectSettings
 from cache.manifests.source import SourceFiles
 
 REQUIREMENTS = "requirements.txt"
-UV_LOCK = "uv.lock"
 _FOREIGN = {
     "poetry.lock": "a poetry.lock is not read: write a requirements.txt with `poetry export`",
     "pdm.lock": "a pdm.lock is not read: write a pylock.toml with `pdm export -f pylock`",
@@ -136,9 +136,9 @@ def _decide(
     lock = posixpath.join(directory, PYLOCK)
     if lock in files:
         return Decider.PYLOCK, lock
-    uv_lock = _uv_lock(files, directory, pyproject)
-    if uv_lock is not None:
-        return Decider.UV_LOCK, uv_lock
+    workspace_lock = uv_lock(files, directory) if pyproject is not None else None
+    if workspace_lock is not None:
+        return Decider.UV_LOCK, workspace_lock
     requirements = posixpath.join(directory, REQUIREMENTS)
     if requirements in files:
         return Decider.REQUIREMENTS, requirements
@@ -164,40 +164,6 @@ def _named(files: SourceFiles, directory: str, name: str) -> tuple[Decider, str]
     if base.name == UV_LOCK:
         return Decider.UV_LOCK, path
     return (Decider.PYPROJECT if base.name == PYPROJECT else Decider.REQUIREMENTS), path
-
-
-def _uv_lock(files: SourceFiles, directory: str, pyproject: Pyproject | None) -> str | None:
-    """The directory's own uv.lock, or the nearest above whose workspace the directory is a member of."""
-    if pyproject is None:
-        return None
-    for place in (directory, *above(directory)):
-        path, root = posixpath.join(place, UV_LOCK), posixpath.join(place, PYPROJECT)
-        if path in files and root in files and (place == directory or directory in _members(files, root)):
-            return path
-    return None
-
-
-def _members(files: SourceFiles, root: str) -> tuple[str, ...]:
-    """The directories of a uv workspace's members (`[tool.uv.workspace]`), the root's apart."""
-    table: Table | None = parse(root, files.read(root))
-    for key in ("tool", "uv", "workspace"):
-        table = table.table(key) if table else None
-    if table is None:
-        return ()
-    top = posixpath.dirname(root)
-    members, excluded = table.texts("members") or (), table.texts("exclude") or ()
-    places = (posixpath.dirname(path) for path in files.paths() if posixpath.basename(path) == PYPROJECT)
-    inner = ((place, relative(place, top)) for place in places if within(place, top) and place != top)
-    return tuple(sorted(place for place, path in inner if _any(path, members) and not _any(path, excluded)))
-
-
-def _any(path: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a path is one of the patterns, component by component."""
-    return any(
-        path.count("/") == pattern.count("/") and PurePosixPath(path).match(pattern)
-        for pattern in (text.removeprefix("./").rstrip("/") for text in patterns)
-        if pattern
-    )
 
 
 def _no_manifest(files: SourceFiles, directory: str) -> Failure:
@@ -285,6 +251,6 @@ def _inputs(
     paths = [manifest]
     if decider is Decider.UV_LOCK:
         root = posixpath.join(posixpath.dirname(manifest), PYPROJECT)
-        members = (posixpath.join(place, PYPROJECT) for place in _members(files, root)) if root in files else ()
-        paths += [root, *([own] if own else ()), *members]
+        places = members(files, root) if root in files else ()
+        paths += [root, *([own] if own else ()), *(posixpath.join(place, PYPROJECT) for place in places)]
     return tuple(input_file(files, path) for path in dict.fromkeys(paths) if path in files)
