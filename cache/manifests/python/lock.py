@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from packaging.pylock import PackageDirectory, Pylock, PylockSelectError, PylockValidationError
+from packaging.pylock import PackageDirectory, PackageWheel, Pylock, PylockSelectError, PylockValidationError
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -117,11 +116,13 @@ def _dicts(values: Mapping[str, Any], key: str) -> tuple[dict[str, Any], ...]:
 
 
 def _tags_in(wheel: Mapping[str, Any]) -> int:
-    """How many tags the name of a wheel stands for, at most: each of its fields may list several."""
-    texts = [str(wheel.get(key, "")) for key in ("name", "path", "url")]
-    texts[2] = unquote(urlsplit(texts[2]).path)
-    fields = (text.replace("\\", "/").rpartition("/")[2].split("-")[-3:] for text in texts)
-    return max(prod(field.count(".") + 1 for field in parts) for parts in fields)
+    """How many tags the name of a wheel stands for: each of its last fields may list several."""
+    name, path, url = (value if isinstance(value, str) else None for value in map(wheel.get, ("name", "path", "url")))
+    try:
+        file = PackageWheel(name=name, path=path, url=url, hashes={}).filename
+    except (PylockValidationError, ValueError):
+        return 0  # which reading it refuses with more words
+    return prod(field.count(".") + 1 for field in file.removesuffix(".whl").split("-")[-3:])
 
 
 def _selected(

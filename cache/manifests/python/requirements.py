@@ -202,12 +202,13 @@ def _requirement(line: Line) -> Requirement:
         raise line.unsupported("a URL needs the package's name: write `name @ URL`, or `name==version`")
     if _SCHEME.match(text):
         raise line.unsupported(_FILES_ALONE)
+    if _PATH.fullmatch(text):
+        raise line.unsupported(
+            "a path in the source tree is not installed: name a released version, such as `name==1.0`"
+        )
     try:
         requirement = Requirement(text)
     except (InvalidRequirement, RecursionError) as error:
-        if _PATH.fullmatch(text):
-            words = "a path in the source tree is not installed: name a released version, such as `name==1.0`"
-            raise line.unsupported(words) from None
         reason = str(error).partition("\n")[0] if isinstance(error, InvalidRequirement) else "it is nested too deeply"
         raise line.bad(f"`{text[:200]}` is no requirement: {reason}") from None
     if requirement.url is not None and not requirement.url.startswith(_HTTP):
