@@ -97,8 +97,6 @@ def _pylock(table: Table, prefix: str = "") -> Pylock:
     except PylockValidationError as error:
         at = f" (in `{prefix}{error.context}`)" if error.context else ""
         raise BadManifest(f"{table.file}: {error.message}{at}", file=table.file, field=error.context) from None
-    except RecursionError:
-        raise BadManifest(f"{table.file}: a marker is nested too deeply", file=table.file) from None
 
 
 def _require_bounded(table: Table) -> None:

@@ -5,8 +5,11 @@ requirements` in `bloomery.toml`, a `pylock.toml`, a `uv.lock`, a `requirements.
 """
 
 import posixpath
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 
 from packaging.pylock import is_valid_pylock_path
@@ -20,14 +23,16 @@ from cache.manifests.paths import join
 from cache.manifests.python.errors import UnknownExtra, UnsupportedRequirement
 from cache.manifests.python.inputs import InputFile, input_file
 from cache.manifests.python.lock import PYLOCK, PythonLock, read_lock
-from cache.manifests.python.pyproject import PYPROJECT, Pyproject, read_pyproject
-from cache.manifests.python.requirements import Requirements, read_requirements
+from cache.manifests.python.pyproject import PYPROJECT, ProjectMetadata, Pyproject, read_pyproject
+from cache.manifests.python.requirements import FILES_ALONE, HTTP, Requirements, read_requirements
 from cache.manifests.python.uv_workspace import UV_LOCK, members, uv_lock
 from cache.manifests.python.wish import PythonWish, read_wish
 from cache.manifests.settings import SETTINGS, ProjectSettings
 from cache.manifests.source import SourceFiles
 
 REQUIREMENTS = "requirements.txt"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+_NAMELESS = "project"
 _FOREIGN = {
     "poetry.lock": "a poetry.lock is not read: write a requirements.txt with `poetry export`",
     "pdm.lock": "a pdm.lock is not read: write a pylock.toml with `pdm export -f pylock`",
@@ -108,13 +113,15 @@ def read_project(files: SourceFiles, directory: str, settings: ProjectSettings, 
     requirements = read_requirements(files, manifest) if decider is Decider.REQUIREMENTS else None
     lock = read_lock(files.read(manifest), manifest) if decider is Decider.PYLOCK else None
     deciding = read_pyproject(files, manifest) if decider is Decider.PYPROJECT and manifest != own else pyproject
-    if decider is Decider.PYPROJECT:
-        _require_static(deciding, manifest)
+    static = _static(deciding, manifest) if decider is Decider.PYPROJECT else None
     metadata = pyproject.project if pyproject else None
     wish = read_wish(files, place, settings, metadata.requires_python if metadata else None, own)
     extras, groups = _asked(settings, manifest, *_offered(decider, deciding, lock))
+    if static is not None and deciding is not None:
+        chosen = (*(static.optional_dependencies[name] for name in extras), *(deciding.groups[name] for name in groups))
+        _require_files(manifest, chain(static.dependencies, *chosen))
     return PythonProject(
-        name=canonicalize_name(metadata.name if metadata else called),
+        name=canonicalize_name(metadata.name if metadata else _as_name(called)),
         directory=place,
         decider=decider,
         manifest=manifest,
@@ -126,6 +133,11 @@ def read_project(files: SourceFiles, directory: str, settings: ProjectSettings, 
         groups=groups,
         wish=wish,
     )
+
+
+def _as_name(called: str) -> str:
+    """A directory's name with nothing in it that no project's name may have."""
+    return _NOT_IN_NAMES.sub("-", called).strip("-._") or _NAMELESS
 
 
 def _decide(
@@ -184,32 +196,31 @@ def _no_manifest(files: SourceFiles, directory: str) -> Failure:
     )
 
 
-def _require_static(pyproject: Pyproject | None, manifest: str) -> None:
-    """Dependencies that only the build backend could tell are not to be had, as none of its code runs."""
-    if pyproject is None or pyproject.project is None:
+def _static(pyproject: Pyproject | None, manifest: str) -> ProjectMetadata:
+    """`[project]`, where it says its dependencies itself: what only a build backend could tell is not to be had."""
+    project = pyproject.project if pyproject else None
+    if project is None:
         raise BadManifest(
             f"{manifest}: there is no `[project]` to take dependencies from", file=manifest, field="project"
         )
     for key in ("dependencies", "optional-dependencies"):
-        if key in pyproject.project.dynamic:
+        if key in project.dynamic:
             raise UnsupportedRequirement(
                 f"{manifest}: `{key}` is dynamic, and no code of the project runs to find it: list them in "
                 f"`[project]`, or name a requirements file as `[python] requirements` in {SETTINGS}",
                 file=manifest,
                 text=f"dynamic: {key}",
             )
-    for requirement in _asked_for(pyproject):
-        if requirement.url is not None and not requirement.url.startswith(("https://", "http://")):
+    return project
+
+
+def _require_files(manifest: str, requirements: Iterable[Requirement]) -> None:
+    """What is asked for comes from an index, or as a file over HTTP."""
+    for requirement in requirements:
+        if requirement.url is not None and not requirement.url.startswith(HTTP):
             raise UnsupportedRequirement(
-                f"{manifest}: `{requirement}`: only files over HTTPS are fetched, no repositories and no paths: name a "
-                "released version",
-                file=manifest,
-                text=str(requirement)[:200],
+                f"{manifest}: `{requirement}`: {FILES_ALONE}", file=manifest, text=str(requirement)[:200]
             )
-
-
-def _asked_for(pyproject: Pyproject) -> tuple[Requirement, ...]:
-    return pyproject.project.dependencies if pyproject.project else ()
 
 
 def _offered(
