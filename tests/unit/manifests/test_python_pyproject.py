@@ -84,6 +84,7 @@ HEAD = '[project]\nname = "a"\nversion = "1"\n'
     ("text", "words"),
     [
         ("[project", "line 1"),
+        (f"project = {'1' * 5000}", "an integer has too many digits"),
         ("project = 1", r"integer `1`, expected a table \(in `project`\)"),
         ('[project]\nversion = "1"', "missing field `name`"),
         ('[project]\nname = "a b"\nversion = "1"', "`a b` is no name of a project"),
