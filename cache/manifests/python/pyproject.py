@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from packaging.dependency_groups import DependencyGroupResolver
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidName, canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from cache.manifests.document import Table, parse
 from cache.manifests.source import SourceFiles
@@ -115,7 +115,7 @@ def _version(table: Table, dynamic: frozenset[str]) -> Version | None:
         return None
     try:
         return Version(text)
-    except InvalidVersion:
+    except ValueError:  # also of a number that is too long
         raise table.failure(f"`{text[:200]}` is no version", "version") from None
 
 
@@ -124,9 +124,11 @@ def _requires_python(table: Table) -> SpecifierSet | None:
     if text is None:
         return None
     try:
-        return SpecifierSet(text)
-    except InvalidSpecifier:
+        found = SpecifierSet(text)
+        found.contains("3")
+    except ValueError:
         raise table.failure(f"`{text[:200]}` is no version specifier", "requires-python") from None
+    return found
 
 
 def _requirements(table: Table, key: str) -> tuple[Requirement, ...]:

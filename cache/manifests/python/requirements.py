@@ -7,7 +7,6 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -23,6 +22,8 @@ _HASH = re.compile(r"sha256:(?P<hex>[0-9a-fA-F]{64})")
 _OTHER_HASH = re.compile(r"(sha384:[0-9a-fA-F]{96}|sha512:[0-9a-fA-F]{128})")
 _PATH = re.compile(r"\.{1,2}(/.*)?|[^\s;@\[]*/.*|[^\s;@]*\.(whl|tar\.gz|zip|tar\.bz2|tgz)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+HTTP = ("https://", "http://")
+FILES_ALONE = "only files over HTTPS are fetched, no repositories and no paths: name a released version"
 _PINNING = {"==", "==="}
 
 
@@ -197,20 +198,21 @@ def _package(line: Line) -> RequiredPackage:
 
 def _requirement(line: Line) -> Requirement:
     text = line.requirement
-    if _SCHEME.match(text):
+    if text.startswith(HTTP):
         raise line.unsupported("a URL needs the package's name: write `name @ URL`, or `name==version`")
+    if _SCHEME.match(text):
+        raise line.unsupported(FILES_ALONE)
+    if _PATH.fullmatch(text):
+        raise line.unsupported(
+            "a path in the source tree is not installed: name a released version, such as `name==1.0`"
+        )
     try:
         requirement = Requirement(text)
     except (InvalidRequirement, RecursionError) as error:
-        if _PATH.fullmatch(text):
-            words = "a path in the source tree is not installed: name a released version, such as `name==1.0`"
-            raise line.unsupported(words) from None
         reason = str(error).partition("\n")[0] if isinstance(error, InvalidRequirement) else "it is nested too deeply"
         raise line.bad(f"`{text[:200]}` is no requirement: {reason}") from None
-    if requirement.url is not None and urlsplit(requirement.url).scheme not in {"http", "https"}:
-        raise line.unsupported(
-            "only files over HTTPS are fetched, no repositories and no paths: name a released version"
-        )
+    if requirement.url is not None and not requirement.url.startswith(HTTP):
+        raise line.unsupported(FILES_ALONE)
     return requirement
 
 
@@ -223,6 +225,6 @@ def _hashes(line: Line) -> Iterator[str]:
 
 
 def _url(line: Line, option: Option, value: str) -> str:
-    if urlsplit(value).scheme not in {"http", "https"}:
+    if not value.startswith(HTTP):
         raise line.unsupported(f"`{option}` takes a URL here: a path is not read")
     return value
