@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.pylock import Package, PackageArchive, PackageDirectory, PackageSdist, PackageVcs, PackageWheel
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
+from cache.manifests.python.addresses import FETCHED, shown
 from cache.manifests.python.errors import HashMismatch, UnsupportedSource
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -62,8 +63,8 @@ def locked(file: str, package: Package, source: Source) -> LockedPackage:
     if url is None:
         raise _unsupported(file, package, f"it is the file `{source.path}` beside the lock: give it a URL")
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not _URL.fullmatch(url):
-        raise _unsupported(file, package, f"`{url[:200]}` is no HTTP URL")
+    if not url.startswith(FETCHED) or not parts.hostname or not _URL.fullmatch(url):
+        raise _unsupported(file, package, f"`{shown(url)}` is no HTTP URL")
     if parts.username is not None or parts.password is not None:
         raise _unsupported(file, package, "its URL has a user or a password: a lock is no place for them")
     if isinstance(source, PackageArchive):

@@ -20,11 +20,12 @@ from cache.errors import Failure
 from cache.manifests.document import parse
 from cache.manifests.errors import BadManifest, BadSettings, NoManifest
 from cache.manifests.paths import join
+from cache.manifests.python.addresses import FETCHED, ONLY_FILES, shown
 from cache.manifests.python.errors import UnknownExtra, UnsupportedRequirement
 from cache.manifests.python.inputs import InputFile, input_file
 from cache.manifests.python.lock import PYLOCK, PythonLock, read_lock
 from cache.manifests.python.pyproject import PYPROJECT, ProjectMetadata, Pyproject, read_pyproject
-from cache.manifests.python.requirements import FILES_ALONE, HTTP, Requirements, read_requirements
+from cache.manifests.python.requirements import Requirements, read_requirements
 from cache.manifests.python.uv_workspace import UV_LOCK, members, uv_lock
 from cache.manifests.python.wish import PythonWish, read_wish
 from cache.manifests.settings import SETTINGS, ProjectSettings
@@ -217,10 +218,9 @@ def _static(pyproject: Pyproject | None, manifest: str) -> ProjectMetadata:
 def _require_files(manifest: str, requirements: Iterable[Requirement]) -> None:
     """What is asked for comes from an index, or as a file over HTTP."""
     for requirement in requirements:
-        if requirement.url is not None and not requirement.url.startswith(HTTP):
-            raise UnsupportedRequirement(
-                f"{manifest}: `{requirement}`: {FILES_ALONE}", file=manifest, text=str(requirement)[:200]
-            )
+        if requirement.url is not None and not requirement.url.startswith(FETCHED):
+            text = shown(str(requirement))
+            raise UnsupportedRequirement(f"{manifest}: `{text}`: {ONLY_FILES}", file=manifest, text=text)
 
 
 def _offered(

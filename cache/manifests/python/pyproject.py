@@ -15,6 +15,7 @@ from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import Version
 
 from cache.manifests.document import Table, parse
+from cache.manifests.python.addresses import shown
 from cache.manifests.source import SourceFiles
 
 PYPROJECT = "pyproject.toml"
@@ -142,7 +143,7 @@ def _requirement(table: Table, key: str, text: str) -> Requirement:
         reason = str(error).partition("\n")[0]
     except RecursionError:
         reason = _DEEP
-    raise table.failure(f"`{text[:200]}` is no requirement: {reason}", key)
+    raise table.failure(f"`{shown(text)}` is no requirement: {reason}", key)
 
 
 def _extras(table: Table) -> dict[str, tuple[Requirement, ...]]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cache.manifests.python.addresses import shown
 from cache.manifests.python.errors import BadRequirements, UnsupportedRequirement
 
 _LARGEST = 4 << 20  # bytes; ten thousand requirements with all their hashes
@@ -69,9 +70,9 @@ class Line:
 
     def unsupported(self, words: str) -> UnsupportedRequirement:
         """The failure that this line asks for what is not offered."""
-        shown = self.text[:200]
+        text = shown(self.text)
         return UnsupportedRequirement(
-            f"{self.file}, line {self.number}: `{shown}`: {words}", file=self.file, line=self.number, text=shown
+            f"{self.file}, line {self.number}: `{text}`: {words}", file=self.file, line=self.number, text=text
         )
 
 
@@ -127,7 +128,7 @@ def _line(file: str, number: int, text: str) -> Line:
     try:
         words = shlex.split(text[start:])
     except ValueError:
-        raise bare.bad(f"a quotation is not closed in `{text[:200]}`") from None
+        raise bare.bad(f"a quotation is not closed in `{shown(text)}`") from None
     options = tuple(_options(bare, words))
     return Line(file=file, number=number, text=text, requirement=text[:start].strip(), options=options)
 

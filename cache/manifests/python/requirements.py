@@ -12,6 +12,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from cache.manifests.paths import join
+from cache.manifests.python.addresses import FETCHED, ONLY_FILES, shown
 from cache.manifests.python.errors import BadRequirements
 from cache.manifests.python.inputs import InputFile, input_file
 from cache.manifests.python.requirement_lines import Line, Option, read_lines
@@ -22,8 +23,6 @@ _HASH = re.compile(r"sha256:(?P<hex>[0-9a-fA-F]{64})")
 _OTHER_HASH = re.compile(r"(sha384:[0-9a-fA-F]{96}|sha512:[0-9a-fA-F]{128})")
 _PATH = re.compile(r"\.{1,2}(/.*)?|[^\s;@\[]*/.*|[^\s;@]*\.(whl|tar\.gz|zip|tar\.bz2|tgz)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-HTTP = ("https://", "http://")
-FILES_ALONE = "only files over HTTPS are fetched, no repositories and no paths: name a released version"
 _PINNING = {"==", "==="}
 
 
@@ -198,10 +197,10 @@ def _package(line: Line) -> RequiredPackage:
 
 def _requirement(line: Line) -> Requirement:
     text = line.requirement
-    if text.startswith(HTTP):
+    if text.startswith(FETCHED):
         raise line.unsupported("a URL needs the package's name: write `name @ URL`, or `name==version`")
     if _SCHEME.match(text):
-        raise line.unsupported(FILES_ALONE)
+        raise line.unsupported(ONLY_FILES)
     if _PATH.fullmatch(text):
         raise line.unsupported(
             "a path in the source tree is not installed: name a released version, such as `name==1.0`"
@@ -210,9 +209,9 @@ def _requirement(line: Line) -> Requirement:
         requirement = Requirement(text)
     except (InvalidRequirement, RecursionError) as error:
         reason = str(error).partition("\n")[0] if isinstance(error, InvalidRequirement) else "it is nested too deeply"
-        raise line.bad(f"`{text[:200]}` is no requirement: {reason}") from None
-    if requirement.url is not None and not requirement.url.startswith(HTTP):
-        raise line.unsupported(FILES_ALONE)
+        raise line.bad(f"`{shown(text)}` is no requirement: {reason}") from None
+    if requirement.url is not None and not requirement.url.startswith(FETCHED):
+        raise line.unsupported(ONLY_FILES)
     return requirement
 
 
@@ -221,10 +220,10 @@ def _hashes(line: Line) -> Iterator[str]:
         if found := _HASH.fullmatch(value):
             yield found["hex"].lower()
         elif not _OTHER_HASH.fullmatch(value):
-            raise line.bad(f"`{value[:200]}` is no hash: expected `sha256:` and 64 hexadecimal digits")
+            raise line.bad(f"`{shown(value)}` is no hash: expected `sha256:` and 64 hexadecimal digits")
 
 
 def _url(line: Line, option: Option, value: str) -> str:
-    if not value.startswith(HTTP):
+    if not value.startswith(FETCHED):
         raise line.unsupported(f"`{option}` takes a URL here: a path is not read")
     return value

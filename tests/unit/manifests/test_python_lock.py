@@ -214,6 +214,8 @@ def test_the_project_itself_is_no_package_to_install():
         (package("x", sdist=file("x-1.0.tar.gz", url="https:///x-1.0.tar.gz")), "no HTTP URL"),
         (package("x", sdist=file("x-1.0.tar.gz", url=f"{FILES}/a b/x-1.0.tar.gz")), "no HTTP URL"),
         (package("x", sdist=file("x-1.0.tar.gz", url=f"{FILES}/a\nb/x-1.0.tar.gz")), "no HTTP URL"),
+        (package("x", sdist=file("x-1.0.tar.gz", url="https://secret@files.example/x-1.0.tar.gz")), "a password"),
+        (package("x", sdist=file("x-1.0.tar.gz", url="ftp://me:secret@files.example/x-1.0.tar.gz")), "no HTTP URL"),
         (package("x", sdist=file("x-1.0.tar.gz", url="https://me:secret@files.example/x-1.0.tar.gz")), "a password"),
     ],
 )

@@ -171,6 +171,13 @@ def test_dependencies_of_a_pyproject_come_as_files(url: str):
     assert caught.value.evidence["text"] == f"x @ {url}"
 
 
+def test_a_refused_dependency_keeps_its_password_to_itself():
+    text = '[project]\nname = "a"\nversion = "1"\ndependencies = ["x @ git+https://me:secret@git.example/x"]\n'
+    with pytest.raises(UnsupportedRequirement) as caught:
+        read({"pyproject.toml": text})
+    assert "secret" not in f"{caught.value.detail} {caught.value.evidence}"
+
+
 def test_extras_and_groups_that_are_asked_for_are_held_to_the_same():
     text = PYPROJECT + 'optional-dependencies.fast = ["x @ git+https://git.example/x"]\n'
     assert read({"pyproject.toml": text}).extras == ()

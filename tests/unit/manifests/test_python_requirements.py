@@ -159,7 +159,7 @@ def test_indexes_are_kept_as_they_stand():
         ("mine-1.0.tar.gz", "a path in the source tree"),
         ("/opt/mine", "a path in the source tree"),
         ("git+https://git.example/x.git@main", "no repositories"),
-        ("mine @ git+ssh://git@git.example/x.git", "no repositories"),
+        ("mine @ git+ssh://git.example/x.git", "no repositories"),
         ("mine @ file:///opt/mine.whl", "no paths"),
         ("file:///opt/mine.whl", "no paths"),
         ("https://files.example/mine-1.0-py3-none-any.whl", "name @ URL"),
@@ -173,7 +173,7 @@ def test_indexes_are_kept_as_they_stand():
         ("-r https://files.example/requirements.txt", "not a URL"),
         ("-f ./wheels", "a path is not read"),
         ("--index-url file:///srv/index", "a path is not read"),
-        ("--index-url https://${USER}:${TOKEN}@index.example/simple", "variables of the environment"),
+        ("--index-url https://${HOST}.example/simple", "variables of the environment"),
         (f"flask==1 --hash=sha512:{'a' * 128}", "compared by sha256"),
     ],
 )
@@ -210,6 +210,25 @@ def test_what_cannot_be_read_is_refused_with_file_and_line(line: str, words: str
         read(f"requests\n{line}\n")
     assert (caught.value.evidence["file"], caught.value.evidence["line"]) == ("requirements.txt", 2)
     assert "requirements.txt, line 2" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mine @ git+https://secret@git.example/x.git",
+        "-e git+ssh://me:secret@git.example/x.git#egg=x",
+        "https://me:secret@files.example/mine-1.0-py3-none-any.whl",
+        "--find-links ftp://me:secret@files.example/",
+        "mine = https://me:secret@files.example/",
+        "mine==1 --hash=https://me:secret@files.example/",
+        "'mine --hash=https://me:secret@files.example/",
+        "mine --hash='https://me:secret@files.example/",
+    ],
+)
+def test_a_refusal_keeps_passwords_to_itself(line: str):
+    with pytest.raises((BadRequirements, UnsupportedRequirement)) as caught:
+        read(line)
+    assert "secret" not in f"{caught.value.detail} {caught.value.evidence}"
 
 
 def test_a_circle_is_told_with_all_that_are_in_it():
