@@ -33,7 +33,6 @@ TABLES = {
     "project": settings.Project,
     "build": settings.BuildSettings,
     "python": settings.PythonSettings,
-    "python": settings.PythonSettings,
     "image": settings.ImageTable,
     "check": settings.CheckSettings,
 }
