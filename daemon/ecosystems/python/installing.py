@@ -90,13 +90,13 @@ class PythonInstalling:
         """Every regular file by its path in the image; links are the environment's own, and are made anew there."""
         with self._blobs.staging() as staging, tarfile.open(archive, "r:") as tar:
             staged: dict[Digest, Path] = {}
-            for entry in tar:
+            for number, entry in enumerate(tar):
                 if entry.issparse() or entry.islnk():
                     raise BadOutput(f"{entry.name} is a sparse file or a second name of one.")
                 if entry.isreg():
                     content = tar.extractfile(entry)
                     assert content is not None
-                    path = staging / str(len(staged))
+                    path = staging / str(number)
                     digest = copied(content, path)
                     staged[digest] = path
                     yield posixpath.normpath(f"/{entry.name}"), _File(digest, entry.size, bool(entry.mode & 0o100))
