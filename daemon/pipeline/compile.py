@@ -205,10 +205,10 @@ class CompileStage:
         kept: dict[str, tuple[Digest, int]] = {}
         with self._blobs.staging() as staging:
             staged: dict[Digest, Path] = {}
-            for path, size, content in regular_files(archive):
+            for number, (path, size, content) in enumerate(regular_files(archive)):
                 name = wanted.get(str(PurePosixPath(path)))
                 if name is not None:
-                    file = staging / str(len(staged))
+                    file = staging / str(number)
                     kept[name] = (copied(content, file), size)
                     staged[kept[name][0]] = file
             self._blobs.adopt(staged)

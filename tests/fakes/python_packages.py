@@ -157,7 +157,8 @@ class PackageIndex:
 
     def downloads(self) -> list[str]:
         """Of that the files."""
-        return [path.rpartition("/")[2] for path in self.asked() if path.startswith("/files/")]
+        files = (path.rpartition("/")[2] for path in self.asked() if path.startswith("/files/"))
+        return [file for file in files if not file.endswith(".metadata")]
 
     def _found(self, path: str) -> tuple[str, bytes | None]:
         if path.startswith("/files/"):

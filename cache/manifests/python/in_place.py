@@ -34,7 +34,7 @@ _COMPILING_REQUIREMENTS = {
 """What is required of a build only to compile something."""
 _SETUPTOOLS = "setuptools"
 _EXTENSIONS = re.compile(rb"^[^#\n]*\b(ext_modules|rust_extensions|cffi_modules)\s*=", re.MULTILINE)
-_REFERENCE = re.compile(r"(?P<module>\w+(?:\.\w+)*)\s*(?::\s*(?P<attribute>\w+(?:\.\w+)*))?\s*(?:\[[\w\s,.-]*\])?")
+_REFERENCE = re.compile(r"(?P<module>\w+(?:\.\w+)*) *(?:: *(?P<attribute>\w+(?:\.\w+)*))? *(?:\[[\w ,.-]*\])?")
 _SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _GROUP = re.compile(r"\w+(?:\.\w+)*")
 _ENTRY = re.compile(r"[^\s=\[#;](?:[^=\r\n]*[^\s=])?")

@@ -6,76 +6,25 @@ the shape of `[[packages]]`.
 Source: https://packaging.python.org/en/latest/specifications/pylock-toml/
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from urllib.parse import unquote, urlsplit
+from math import prod
+from typing import Any
 
-from packaging.pylock import (
-    Package,
-    PackageArchive,
-    PackageDirectory,
-    PackageSdist,
-    PackageVcs,
-    PackageWheel,
-    Pylock,
-    PylockSelectError,
-    PylockValidationError,
-)
+from packaging.pylock import PackageDirectory, PackageWheel, Pylock, PylockSelectError, PylockValidationError
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    canonicalize_name,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from cache.manifests.document import Table, parse
 from cache.manifests.errors import BadManifest
-from cache.manifests.python.errors import HashMismatch, NoWheel, UnfitPython, UnknownExtra, UnsupportedSource
+from cache.manifests.python.errors import NoWheel, UnfitPython, UnknownExtra
 from cache.manifests.python.interpreter import Interpreter
+from cache.manifests.python.locked import FileKind, LockedPackage, Source, locked
 
 PYLOCK = "pylock.toml"
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*")
-_URL = re.compile(r"[!-~]+")
-_Source = PackageVcs | PackageDirectory | PackageArchive | PackageWheel | PackageSdist
-
-
-class FileKind(StrEnum):
-    """What a locked file is."""
-
-    WHEEL = "wheel"
-    SDIST = "sdist"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockedPackage:
-    """One file to install: `name` is normalized, `sha256` is hex in lower case, `size` is in bytes where known."""
-
-    name: str
-    version: str
-    file: str
-    """The file's name, without any directory."""
-    url: str
-    sha256: str
-    size: int | None = None
-    kind: FileKind
-    index: str | None = None
-    """The index that it was found in, where the lock says so."""
-
-    @property
-    def line(self) -> str:
-        """`name version source sha256:…`; the source is the index, or else where the file lies."""
-        return f"{self.name} {self.version} {self.index or self.url} sha256:{self.sha256}"
-
-
-def lock_value(packages: Iterable[LockedPackage]) -> str:
-    """A part of a key, of `Subject.PACKAGES`: a line for each package."""
-    return "\n".join(sorted(package.line for package in packages))
+_MOST_TAGS = 500_000
+"""Of all wheels of a lock, which takes a second or two; a lock of 300 packages has some 20 000."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,13 +91,36 @@ def read_lock(content: bytes, file: str = PYLOCK) -> PythonLock:
 
 
 def _pylock(table: Table, prefix: str = "") -> Pylock:
+    _require_bounded(table)
     try:
         return Pylock.from_dict(table.values)
     except PylockValidationError as error:
         at = f" (in `{prefix}{error.context}`)" if error.context else ""
         raise BadManifest(f"{table.file}: {error.message}{at}", file=table.file, field=error.context) from None
-    except RecursionError:
-        raise BadManifest(f"{table.file}: a marker is nested too deeply", file=table.file) from None
+
+
+def _require_bounded(table: Table) -> None:
+    """Refuse wheels whose names stand for so many tags that reading them would take minutes."""
+    tags = sum(_tags_in(wheel) for package in _dicts(table.values, "packages") for wheel in _dicts(package, "wheels"))
+    if tags > _MOST_TAGS:
+        raise BadManifest(
+            f"{table.file}: its wheels have {tags} tags: more than {_MOST_TAGS} are not read", file=table.file
+        )
+
+
+def _dicts(values: Mapping[str, Any], key: str) -> tuple[dict[str, Any], ...]:
+    found = values.get(key)
+    return tuple(item for item in found if isinstance(item, dict)) if isinstance(found, list) else ()
+
+
+def _tags_in(wheel: Mapping[str, Any]) -> int:
+    """How many tags the name of a wheel stands for: each of its last fields may list several."""
+    name, path, url = (value if isinstance(value, str) else None for value in map(wheel.get, ("name", "path", "url")))
+    try:
+        file = PackageWheel(name=name, path=path, url=url, hashes={}).filename
+    except (PylockValidationError, ValueError):
+        return 0  # which reading it refuses with more words
+    return prod(field.count(".") + 1 for field in file.removesuffix(".whl").split("-")[-3:])
 
 
 def _selected(
@@ -157,9 +129,11 @@ def _selected(
     tags = interpreter.tags
     selection = lock.select(environment=interpreter.environment, tags=tags, extras=extras, dependency_groups=groups)
     try:
-        chosen = [_locked(file, package, source) for package, source in selection if not _itself(source)]
+        chosen = [locked(file, package, source) for package, source in selection if not _itself(source)]
     except PylockSelectError as error:
         raise _refusal(file, lock, interpreter, tags) or BadManifest(f"{file}: {error}", file=file) from None
+    except (ValueError, KeyError) as error:  # a marker or a specifier that parses, and means nothing
+        raise BadManifest(f"{file}: {str(error)[:200]}", file=file) from None
     supported = frozenset(tags)
     for package in chosen:
         if package.kind is FileKind.WHEEL and supported.isdisjoint(parse_wheel_filename(package.file)[3]):
@@ -167,7 +141,7 @@ def _selected(
     return tuple(sorted(chosen, key=lambda package: package.name))
 
 
-def _itself(source: _Source) -> bool:
+def _itself(source: Source) -> bool:
     return isinstance(source, PackageDirectory) and source.path.rstrip("/") == "." and not source.subdirectory
 
 
@@ -202,87 +176,3 @@ def _no_wheel(file: str, name: str, version: str, wheels: list[str], interpreter
         wheels=[*shown],
         pythons=[*pythons],
     )
-
-
-def _locked(file: str, package: Package, source: _Source) -> LockedPackage:
-    if isinstance(source, PackageVcs):
-        raise _unsupported(file, package, "it comes from a repository: lock a released version")
-    if isinstance(source, PackageDirectory):
-        raise _unsupported(file, package, f"it is the directory `{source.path}`: lock a released version")
-    url = source.url
-    if url is None:
-        raise _unsupported(file, package, f"it is the file `{source.path}` beside the lock: give it a URL")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not _URL.fullmatch(url):
-        raise _unsupported(file, package, f"`{url[:200]}` is no HTTP URL")
-    if parts.username is not None or parts.password is not None:
-        raise _unsupported(file, package, "its URL has a user or a password: a lock is no place for them")
-    if isinstance(source, PackageArchive):
-        if source.subdirectory:
-            raise _unsupported(file, package, "it is a directory of an archive: lock a released version")
-        name = unquote(parts.path.rpartition("/")[2])
-    else:
-        name = source.filename
-    kind, version = _kind(file, package, name)
-    return LockedPackage(
-        name=package.name,
-        version=str(package.version) if package.version is not None else version,
-        file=name,
-        url=url,
-        sha256=_sha256(file, package, source.hashes),
-        size=source.size,
-        kind=kind,
-        index=package.index if package.index and _URL.fullmatch(package.index) else None,
-    )
-
-
-def _kind(file: str, package: Package, name: str) -> tuple[FileKind, str]:
-    """What a file is by its name, and its version."""
-    if not _FILE_NAME.fullmatch(name):
-        raise _unsupported(file, package, f"`{name[:200]}` is no name of a file")
-    try:
-        if name.endswith(".whl"):
-            found, version, *_ = parse_wheel_filename(name)
-            kind = FileKind.WHEEL
-        else:
-            found, version = parse_sdist_filename(name)
-            kind = FileKind.SDIST
-    except (InvalidWheelFilename, InvalidSdistFilename):
-        raise _unsupported(file, package, f"`{name[:200]}` is neither a wheel nor an sdist") from None
-    if found != package.name:
-        raise _unsupported(file, package, f"`{name[:200]}` is of another package")
-    return kind, str(version)
-
-
-def _sha256(file: str, package: Package, hashes: Mapping[str, str]) -> str:
-    value = hashes.get("sha256", "")
-    if not _SHA256.fullmatch(value):
-        has = ", ".join(sorted(hashes))
-        raise _unsupported(
-            file, package, f"its file has no sha256 (but {has}): lock it anew with a tool that writes one"
-        )
-    return value.lower()
-
-
-def _unsupported(file: str, package: Package, words: str) -> UnsupportedSource:
-    version = f" {package.version}" if package.version is not None else ""
-    return UnsupportedSource(f"{file}: {package.name}{version}: {words}", file=file, package=package.name)
-
-
-def require_hashes(packages: Iterable[LockedPackage], hashes: Mapping[str, frozenset[str]], file: str) -> None:
-    """Hold chosen files to the requirements' hashes (sha256 in hex by normalized name); raises `HashMismatch`.
-
-    A package that the requirements give no hash may have any.
-    """
-    for package in packages:
-        allowed = hashes.get(package.name)
-        if allowed is not None and package.sha256 not in allowed:
-            raise HashMismatch(
-                f"{file} gives {package.name} hashes, and none is that of {package.file}, which was chosen for this "
-                f"interpreter: add `--hash=sha256:{package.sha256}` if that file is meant",
-                file=file,
-                package=package.name,
-                chosen=package.file,
-                found=package.sha256,
-                allowed=[*sorted(allowed)],
-            )

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from cache.manifests.errors import BadManifest
 from cache.manifests.python.errors import UnsupportedEntrypoint
@@ -20,6 +21,7 @@ _JOINS = (
     "no shell runs several commands or redirects: start one program, or write a script of Python that does the rest"
 )
 _PATTERNS = "no shell looks for files: name them"
+_COMMENT = "nothing leaves a comment out: delete it"
 _SPECIAL = {
     **dict.fromkeys("$`", _VARIABLES),
     **dict.fromkeys("|&;<>()", _JOINS),
@@ -87,7 +89,7 @@ def _shell_syntax(command: str) -> list[tuple[str, str]]:
     """What of a command only a shell understands, with what to do about it: sh's rules of quoting."""
     found: list[tuple[str, str]] = []
     quote, escaped = "", False
-    for character in command:
+    for before, character in pairwise(" " + command):
         if escaped:
             escaped = False
         elif character == "\\" and quote != "'":
@@ -101,4 +103,6 @@ def _shell_syntax(command: str) -> list[tuple[str, str]]:
             quote = character
         elif character in _SPECIAL:
             found.append((character, _SPECIAL[character]))
+        elif character == "#" and before.isspace():
+            found.append((character, _COMMENT))
     return found

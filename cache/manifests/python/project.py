@@ -5,29 +5,35 @@ requirements` in `bloomery.toml`, a `pylock.toml`, a `uv.lock`, a `requirements.
 """
 
 import posixpath
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from itertools import chain
+from pathlib import Path
 
 from packaging.pylock import is_valid_pylock_path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cache.errors import Failure
-from cache.manifests.document import Table, parse
+from cache.manifests.document import parse
 from cache.manifests.errors import BadManifest, BadSettings, NoManifest
-from cache.manifests.paths import above, join, relative, within
+from cache.manifests.paths import join
+from cache.manifests.python.addresses import FETCHED, ONLY_FILES, shown
 from cache.manifests.python.errors import UnknownExtra, UnsupportedRequirement
 from cache.manifests.python.inputs import InputFile, input_file
 from cache.manifests.python.lock import PYLOCK, PythonLock, read_lock
-from cache.manifests.python.pyproject import PYPROJECT, Pyproject, read_pyproject
+from cache.manifests.python.pyproject import PYPROJECT, ProjectMetadata, Pyproject, read_pyproject
 from cache.manifests.python.requirements import Requirements, read_requirements
+from cache.manifests.python.uv_workspace import UV_LOCK, members, uv_lock
 from cache.manifests.python.wish import PythonWish, read_wish
 from cache.manifests.settings import SETTINGS, ProjectSettings
 from cache.manifests.source import SourceFiles
 
 REQUIREMENTS = "requirements.txt"
-UV_LOCK = "uv.lock"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+_NAMELESS = "project"
 _FOREIGN = {
     "poetry.lock": "a poetry.lock is not read: write a requirements.txt with `poetry export`",
     "pdm.lock": "a pdm.lock is not read: write a pylock.toml with `pdm export -f pylock`",
@@ -108,13 +114,15 @@ def read_project(files: SourceFiles, directory: str, settings: ProjectSettings, 
     requirements = read_requirements(files, manifest) if decider is Decider.REQUIREMENTS else None
     lock = read_lock(files.read(manifest), manifest) if decider is Decider.PYLOCK else None
     deciding = read_pyproject(files, manifest) if decider is Decider.PYPROJECT and manifest != own else pyproject
-    if decider is Decider.PYPROJECT:
-        _require_static(deciding, manifest)
+    static = _static(deciding, manifest) if decider is Decider.PYPROJECT else None
     metadata = pyproject.project if pyproject else None
     wish = read_wish(files, place, settings, metadata.requires_python if metadata else None, own)
     extras, groups = _asked(settings, manifest, *_offered(decider, deciding, lock))
+    if static is not None and deciding is not None:
+        chosen = (*(static.optional_dependencies[name] for name in extras), *(deciding.groups[name] for name in groups))
+        _require_files(manifest, chain(static.dependencies, *chosen))
     return PythonProject(
-        name=canonicalize_name(metadata.name if metadata else called),
+        name=canonicalize_name(metadata.name if metadata else _as_name(called)),
         directory=place,
         decider=decider,
         manifest=manifest,
@@ -128,6 +136,11 @@ def read_project(files: SourceFiles, directory: str, settings: ProjectSettings, 
     )
 
 
+def _as_name(called: str) -> str:
+    """A directory's name with nothing in it that no project's name may have."""
+    return _NOT_IN_NAMES.sub("-", called).strip("-._") or _NAMELESS
+
+
 def _decide(
     files: SourceFiles, directory: str, pyproject: Pyproject | None, settings: ProjectSettings
 ) -> tuple[Decider, str]:
@@ -136,9 +149,9 @@ def _decide(
     lock = posixpath.join(directory, PYLOCK)
     if lock in files:
         return Decider.PYLOCK, lock
-    uv_lock = _uv_lock(files, directory, pyproject)
-    if uv_lock is not None:
-        return Decider.UV_LOCK, uv_lock
+    workspace_lock = uv_lock(files, directory) if pyproject is not None else None
+    if workspace_lock is not None:
+        return Decider.UV_LOCK, workspace_lock
     requirements = posixpath.join(directory, REQUIREMENTS)
     if requirements in files:
         return Decider.REQUIREMENTS, requirements
@@ -166,40 +179,6 @@ def _named(files: SourceFiles, directory: str, name: str) -> tuple[Decider, str]
     return (Decider.PYPROJECT if base.name == PYPROJECT else Decider.REQUIREMENTS), path
 
 
-def _uv_lock(files: SourceFiles, directory: str, pyproject: Pyproject | None) -> str | None:
-    """The directory's own uv.lock, or the nearest above whose workspace the directory is a member of."""
-    if pyproject is None:
-        return None
-    for place in (directory, *above(directory)):
-        path, root = posixpath.join(place, UV_LOCK), posixpath.join(place, PYPROJECT)
-        if path in files and root in files and (place == directory or directory in _members(files, root)):
-            return path
-    return None
-
-
-def _members(files: SourceFiles, root: str) -> tuple[str, ...]:
-    """The directories of a uv workspace's members (`[tool.uv.workspace]`), the root's apart."""
-    table: Table | None = parse(root, files.read(root))
-    for key in ("tool", "uv", "workspace"):
-        table = table.table(key) if table else None
-    if table is None:
-        return ()
-    top = posixpath.dirname(root)
-    members, excluded = table.texts("members") or (), table.texts("exclude") or ()
-    places = (posixpath.dirname(path) for path in files.paths() if posixpath.basename(path) == PYPROJECT)
-    inner = ((place, relative(place, top)) for place in places if within(place, top) and place != top)
-    return tuple(sorted(place for place, path in inner if _any(path, members) and not _any(path, excluded)))
-
-
-def _any(path: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a path is one of the patterns, component by component."""
-    return any(
-        path.count("/") == pattern.count("/") and PurePosixPath(path).match(pattern)
-        for pattern in (text.removeprefix("./").rstrip("/") for text in patterns)
-        if pattern
-    )
-
-
 def _no_manifest(files: SourceFiles, directory: str) -> Failure:
     names = (PYLOCK, UV_LOCK, REQUIREMENTS, PYPROJECT)
     where = directory or "the root of the source tree"
@@ -218,32 +197,30 @@ def _no_manifest(files: SourceFiles, directory: str) -> Failure:
     )
 
 
-def _require_static(pyproject: Pyproject | None, manifest: str) -> None:
-    """Dependencies that only the build backend could tell are not to be had, as none of its code runs."""
-    if pyproject is None or pyproject.project is None:
+def _static(pyproject: Pyproject | None, manifest: str) -> ProjectMetadata:
+    """`[project]`, where it says its dependencies itself: what only a build backend could tell is not to be had."""
+    project = pyproject.project if pyproject else None
+    if project is None:
         raise BadManifest(
             f"{manifest}: there is no `[project]` to take dependencies from", file=manifest, field="project"
         )
     for key in ("dependencies", "optional-dependencies"):
-        if key in pyproject.project.dynamic:
+        if key in project.dynamic:
             raise UnsupportedRequirement(
                 f"{manifest}: `{key}` is dynamic, and no code of the project runs to find it: list them in "
                 f"`[project]`, or name a requirements file as `[python] requirements` in {SETTINGS}",
                 file=manifest,
                 text=f"dynamic: {key}",
             )
-    for requirement in _asked_for(pyproject):
-        if requirement.url is not None and not requirement.url.startswith(("https://", "http://")):
-            raise UnsupportedRequirement(
-                f"{manifest}: `{requirement}`: only files over HTTPS are fetched, no repositories and no paths: name a "
-                "released version",
-                file=manifest,
-                text=str(requirement)[:200],
-            )
+    return project
 
 
-def _asked_for(pyproject: Pyproject) -> tuple[Requirement, ...]:
-    return pyproject.project.dependencies if pyproject.project else ()
+def _require_files(manifest: str, requirements: Iterable[Requirement]) -> None:
+    """What is asked for comes from an index, or as a file over HTTP."""
+    for requirement in requirements:
+        if requirement.url is not None and not requirement.url.startswith(FETCHED):
+            text = shown(str(requirement))
+            raise UnsupportedRequirement(f"{manifest}: `{text}`: {ONLY_FILES}", file=manifest, text=text)
 
 
 def _offered(
@@ -285,6 +262,6 @@ def _inputs(
     paths = [manifest]
     if decider is Decider.UV_LOCK:
         root = posixpath.join(posixpath.dirname(manifest), PYPROJECT)
-        members = (posixpath.join(place, PYPROJECT) for place in _members(files, root)) if root in files else ()
-        paths += [root, *([own] if own else ()), *members]
+        places = members(files, root) if root in files else ()
+        paths += [root, *([own] if own else ()), *(posixpath.join(place, PYPROJECT) for place in places)]
     return tuple(input_file(files, path) for path in dict.fromkeys(paths) if path in files)

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 from packaging.dependency_groups import DependencyGroupResolver
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidName, canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from cache.manifests.document import Table, parse
+from cache.manifests.python.addresses import shown
 from cache.manifests.source import SourceFiles
 
 PYPROJECT = "pyproject.toml"
@@ -115,7 +116,7 @@ def _version(table: Table, dynamic: frozenset[str]) -> Version | None:
         return None
     try:
         return Version(text)
-    except InvalidVersion:
+    except ValueError:  # also of a number that is too long
         raise table.failure(f"`{text[:200]}` is no version", "version") from None
 
 
@@ -124,9 +125,11 @@ def _requires_python(table: Table) -> SpecifierSet | None:
     if text is None:
         return None
     try:
-        return SpecifierSet(text)
-    except InvalidSpecifier:
+        found = SpecifierSet(text)
+        found.contains("3")
+    except ValueError:
         raise table.failure(f"`{text[:200]}` is no version specifier", "requires-python") from None
+    return found
 
 
 def _requirements(table: Table, key: str) -> tuple[Requirement, ...]:
@@ -140,7 +143,7 @@ def _requirement(table: Table, key: str, text: str) -> Requirement:
         reason = str(error).partition("\n")[0]
     except RecursionError:
         reason = _DEEP
-    raise table.failure(f"`{text[:200]}` is no requirement: {reason}", key)
+    raise table.failure(f"`{shown(text)}` is no requirement: {reason}", key)
 
 
 def _extras(table: Table) -> dict[str, tuple[Requirement, ...]]:

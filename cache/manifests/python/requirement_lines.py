@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cache.manifests.python.addresses import shown
 from cache.manifests.python.errors import BadRequirements, UnsupportedRequirement
 
 _LARGEST = 4 << 20  # bytes; ten thousand requirements with all their hashes
 _COMMENT = re.compile(r"(^|\s+)#.*$")
+_FIRST_OPTION = re.compile(r"(?<!\S)-")
 _VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.MULTILINE)
 
@@ -68,9 +70,9 @@ class Line:
 
     def unsupported(self, words: str) -> UnsupportedRequirement:
         """The failure that this line asks for what is not offered."""
-        shown = self.text[:200]
+        text = shown(self.text)
         return UnsupportedRequirement(
-            f"{self.file}, line {self.number}: `{shown}`: {words}", file=self.file, line=self.number, text=shown
+            f"{self.file}, line {self.number}: `{text}`: {words}", file=self.file, line=self.number, text=text
         )
 
 
@@ -121,13 +123,14 @@ def _line(file: str, number: int, text: str) -> Line:
     bare = Line(file=file, number=number, text=text, requirement="", options=())
     if _VARIABLE.search(text):
         raise bare.unsupported("variables of the environment are not put in: write the value itself")
-    words = text.split(" ")
-    start = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
+    first = _FIRST_OPTION.search(text)
+    start = first.start() if first else len(text)
     try:
-        options = tuple(_options(bare, shlex.split(" ".join(words[start:]))))
-    except ValueError as error:
-        raise bare.bad(f"{error} in `{text[:200]}`") from None
-    return Line(file=file, number=number, text=text, requirement=" ".join(words[:start]).strip(), options=options)
+        words = shlex.split(text[start:])
+    except ValueError:
+        raise bare.bad(f"a quotation is not closed in `{shown(text)}`") from None
+    options = tuple(_options(bare, words))
+    return Line(file=file, number=number, text=text, requirement=text[:start].strip(), options=options)
 
 
 def _options(line: Line, words: list[str]) -> Iterator[tuple[Option, str]]:

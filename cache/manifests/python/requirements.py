@@ -7,12 +7,12 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from cache.manifests.paths import join
+from cache.manifests.python.addresses import FETCHED, ONLY_FILES, shown
 from cache.manifests.python.errors import BadRequirements
 from cache.manifests.python.inputs import InputFile, input_file
 from cache.manifests.python.requirement_lines import Line, Option, read_lines
@@ -197,20 +197,21 @@ def _package(line: Line) -> RequiredPackage:
 
 def _requirement(line: Line) -> Requirement:
     text = line.requirement
-    if _SCHEME.match(text):
+    if text.startswith(FETCHED):
         raise line.unsupported("a URL needs the package's name: write `name @ URL`, or `name==version`")
+    if _SCHEME.match(text):
+        raise line.unsupported(ONLY_FILES)
+    if _PATH.fullmatch(text):
+        raise line.unsupported(
+            "a path in the source tree is not installed: name a released version, such as `name==1.0`"
+        )
     try:
         requirement = Requirement(text)
     except (InvalidRequirement, RecursionError) as error:
-        if _PATH.fullmatch(text):
-            words = "a path in the source tree is not installed: name a released version, such as `name==1.0`"
-            raise line.unsupported(words) from None
         reason = str(error).partition("\n")[0] if isinstance(error, InvalidRequirement) else "it is nested too deeply"
-        raise line.bad(f"`{text[:200]}` is no requirement: {reason}") from None
-    if requirement.url is not None and urlsplit(requirement.url).scheme not in {"http", "https"}:
-        raise line.unsupported(
-            "only files over HTTPS are fetched, no repositories and no paths: name a released version"
-        )
+        raise line.bad(f"`{shown(text)}` is no requirement: {reason}") from None
+    if requirement.url is not None and not requirement.url.startswith(FETCHED):
+        raise line.unsupported(ONLY_FILES)
     return requirement
 
 
@@ -219,10 +220,10 @@ def _hashes(line: Line) -> Iterator[str]:
         if found := _HASH.fullmatch(value):
             yield found["hex"].lower()
         elif not _OTHER_HASH.fullmatch(value):
-            raise line.bad(f"`{value[:200]}` is no hash: expected `sha256:` and 64 hexadecimal digits")
+            raise line.bad(f"`{shown(value)}` is no hash: expected `sha256:` and 64 hexadecimal digits")
 
 
 def _url(line: Line, option: Option, value: str) -> str:
-    if urlsplit(value).scheme not in {"http", "https"}:
+    if not value.startswith(FETCHED):
         raise line.unsupported(f"`{option}` takes a URL here: a path is not read")
     return value

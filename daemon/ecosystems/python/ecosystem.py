@@ -7,7 +7,8 @@ from dataclasses import replace
 from cache.errors import Evidence
 from cache.manifests.errors import BadSettings
 from cache.manifests.python.interpreter import Interpreter
-from cache.manifests.python.lock import PYLOCK, FileKind, LockedPackage, PythonLock, read_lock, require_hashes
+from cache.manifests.python.lock import PYLOCK, PythonLock, read_lock
+from cache.manifests.python.locked import FileKind, LockedPackage, require_hashes
 from cache.manifests.python.project import Decider, PythonProject, detects, read_project
 from cache.manifests.rust.errors import UnknownBinary
 from cache.manifests.settings import SETTINGS, ProjectSettings, read_settings

@@ -10,7 +10,7 @@ from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.keys import Key, KeyKind, KeyPart
 from cache.manifests.python.interpreter import Interpreter
-from cache.manifests.python.lock import LockedPackage
+from cache.manifests.python.locked import LockedPackage
 from cache.manifests.python.project import PythonProject
 from daemon.ecosystems.kept import Fetched
 from daemon.ecosystems.python import files

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from cache.blobs import BlobStore
 from cache.digest import Digest
-from cache.manifests.python.lock import LockedPackage
+from cache.manifests.python.locked import LockedPackage
 from daemon.ecosystems.kept import Fetched, FetchedFile, Gathered, KeptPackage, Wanted
 from daemon.ecosystems.python.environment import FILES
 from daemon.ecosystems.step import SOURCE_TIME

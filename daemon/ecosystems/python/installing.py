@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from cache.blobs import BlobStore
 from cache.digest import Digest
-from cache.manifests.python.lock import LockedPackage
+from cache.manifests.python.locked import LockedPackage
 from daemon.ecosystems.kept import Fetched, FetchedFile, KeptPackage
 from daemon.ecosystems.python import files
 from daemon.ecosystems.python.environment import FILES, site_packages

@@ -7,7 +7,7 @@ import msgspec
 
 from cache.differences import Subject
 from cache.keys import Key, KeyKind, KeyPart
-from cache.manifests.python.lock import LockedPackage, lock_value
+from cache.manifests.python.locked import LockedPackage, lock_value
 from daemon.builds import BuildRequest, ImageRequest
 from daemon.ecosystems.planned import SOURCE_TREE
 from daemon.ecosystems.python.environment import RECIPE, constant_paths

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from cache.blobs import BlobStore
 from cache.manifests.python.interpreter import Interpreter
-from cache.manifests.python.lock import FileKind, LockedPackage
+from cache.manifests.python.locked import FileKind, LockedPackage
 from cache.manifests.python.project import PythonProject
 from daemon.ecosystems.application import Application
 from daemon.ecosystems.planned import Plan
