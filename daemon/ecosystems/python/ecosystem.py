@@ -48,7 +48,7 @@ class PythonEcosystem:
         request, files = source.request, source.files
         settings = read_settings(files, request.directory)
         _require_fitting(settings)
-        called = posixpath.basename(request.directory) or request.project or "app"
+        called = posixpath.basename(request.directory) or _named_by(request)
         project = read_project(files, request.directory, settings, called)
         toolchain, python = _toolchain(project, settings, request, offered, default)
         interpreter = _interpreter(toolchain, python)
@@ -90,6 +90,13 @@ class PythonEcosystem:
             index=self._mirrors.get(INDEX, ""),
         )
         return PlannedPython(plan, known, replace(shipped, name=name))
+
+
+def _named_by(request: BuildRequest) -> str:
+    """The name of a project that says none: a tree has none either, so it is that of the image."""
+    tags = (tag for image in request.images for tag in image.tags)
+    name = next(tags, "").rpartition("/")[2].partition(":")[0].partition("@")[0]
+    return request.project or name or "app"
 
 
 def _toolchain(
