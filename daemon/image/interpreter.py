@@ -19,6 +19,8 @@ from daemon.toolchains.toolchain import PythonFacts
 
 ENVIRONMENT = "/env"
 """Where packages are installed, in sandboxes and in images."""
+_USUAL = "python3"
+"""By which name programs ask for it."""
 _LEFT_OUT = re.compile(
     r"(.*/)?(test|tests|idle_test|idlelib|turtledemo|tkinter|ensurepip|lib2to3|pydoc_data|config-[^/]*)(/.*)?"
     r"|lib-dynload/(_test|_xxtest|_tkinter|xxlimited|_ctypes_test)[^/]*"
@@ -37,7 +39,7 @@ async def interpreter(python: PythonFacts, files: ToolchainFiles, blobs: Blobs) 
     if program is None or library is None:
         raise ImageGone(f"the toolchain image has no {python.executable} or no {python.library} any more")
     reason = f"interpreter: Python {python.version}"
-    name = posixpath.basename(python.executable)
+    home, name = posixpath.split(python.executable)
     return (
         stored(
             python.executable,
@@ -48,7 +50,7 @@ async def interpreter(python: PythonFacts, files: ToolchainFiles, blobs: Blobs) 
             source=program.source,
             mode=0o755,
         ),
-        symlink(posixpath.join(posixpath.dirname(python.executable), "python3"), name, Origin.INTERPRETER, reason),
+        *([symlink(f"{home}/{_USUAL}", name, Origin.INTERPRETER, reason)] if name != _USUAL else ()),
         *_library(python.library, library, blobs, f"standard library of Python {python.version}"),
     )
 
@@ -70,7 +72,7 @@ def frame(python: PythonFacts) -> Iterator[RootFile]:
         content=content,
     )
     yield symlink(f"{ENVIRONMENT}/bin/python", python.executable, Origin.PACKAGE, reason)
-    for name in ("python3", posixpath.basename(python.executable)):
+    for name in dict.fromkeys((_USUAL, posixpath.basename(python.executable))):
         yield symlink(f"{ENVIRONMENT}/bin/{name}", "python", Origin.PACKAGE, reason)
 
 

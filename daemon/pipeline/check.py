@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from cache.digest import Digest
+from cache.digest import Digest, DigestMismatch
 from cache.tree import EntryKind, SourceTree
 from daemon.builds import ContentEntry
 from daemon.engine.engine import EngineImage, Exit, Limits, OutputSink, OutputStream, SandboxSpec
@@ -81,6 +81,7 @@ class Checker:
         """All that can be proved without running anything; `CheckFailed` names everything that is wrong.
 
         `sysroot_digests` are SHA-256 as hexadecimal digits: the files of the toolchain that must not be shipped.
+        `DigestMismatch` for a layer that was damaged on disk.
         """
         written = await asyncio.to_thread(_written, self._blobs, image)
         wrong = [
@@ -124,11 +125,14 @@ def _written(blobs: Blobs, image: AssembledImage) -> Mapping[str, _Written]:
     """What the layers come to that the manifest leads to, read back, every file hashed."""
     manifest = json.loads(blobs.path(image.manifest_digest).read_bytes())
     config = json.loads(blobs.path(Digest.parse(manifest["config"]["digest"])).read_bytes())
-    layers = [layer["digest"] for layer in manifest["layers"]]
-    paths = [blobs.path(Digest.parse(layer)) for layer in layers]
-    if config["rootfs"]["diff_ids"] != layers or [str(Digest.of_file(path)) for path in paths] != layers:
+    layers = [Digest.parse(layer["digest"]) for layer in manifest["layers"]]
+    if config["rootfs"]["diff_ids"] != [str(layer) for layer in layers]:
         raise CheckFailed(f"{image.binary}: the layer is not the one that the configuration names")
-    return {path: entry for layer in paths for path, entry in _entries(layer)}
+    for layer in layers:
+        # One that was written before may have been damaged since: it is dropped, and written again.
+        if (found := Digest.of_file(blobs.path(layer))) != layer:
+            raise DigestMismatch(layer, found)
+    return {path: entry for layer in layers for path, entry in _entries(blobs.path(layer))}
 
 
 def _entries(layer: Path) -> Iterator[tuple[str, _Written]]:

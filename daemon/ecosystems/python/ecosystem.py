@@ -85,7 +85,7 @@ class PythonEcosystem:
             environment=variables,
             wanted=packages,
             building=building,
-            locked=lock is not None and _is_whole(packages, building),
+            locked=source.lock is not None or (lock is not None and _is_whole(packages, building)),
             scope=request.scope,
             index=self._mirrors.get(INDEX, ""),
         )
@@ -129,7 +129,7 @@ def _selected(
 
 
 def _is_whole(packages: Sequence[LockedPackage], building: Sequence[LockedPackage]) -> bool:
-    """Whether it says what its sdists are built with, if it has any."""
+    """Whether the source's own lock says what its sdists are built with, if it has any; a made one does."""
     return bool(building) or all(package.kind is FileKind.WHEEL for package in packages)
 
 

@@ -28,7 +28,7 @@ _ASKS_CODE = re.compile(rf"Failed to (?:download and )?build `?([^`\s]+)`?(?s:.*
 _BUILDING = re.compile(r"Failed to (?:download and )?build `?([^`\s]+)`?")
 _MISSING = (
     re.compile(r"fatal error: '?([\w./+-]+\.h(?:pp)?)'?(?:: No such file| file not found)"),
-    re.compile(r"(pg_config|mysql_config|xml2-config|xslt-config|krb5-config|curl-config|freetype-config) .*not found"),
+    re.compile(r"(pg_config|mysql_config|xml2-config|xslt-config|krb5-config|curl-config)\b.*not found"),
     re.compile(r"cannot find -l(?::lib)?([\w.+-]+?)(?:\.so[\d.]*|\.a)?(?=[:\s]|$)"),
     re.compile(r"[Pp]ackage '?([\w.+-]+)'?,? (?:was not found|required by|not found)"),
     re.compile(r"No package '([^']+)' found"),

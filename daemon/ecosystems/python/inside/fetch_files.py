@@ -39,6 +39,7 @@ def fetched(url: str, sha256: str, path: pathlib.Path) -> None:
         try:
             _once(url, sha256, path)
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code < _SERVER and error.code not in _AGAIN:
                 raise NotFetchedError(GONE, f"{url}: {error.code} {error.reason}") from None
             why = f"{error.code} {error.reason}"
