@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
+from api.composition.imaging import Imaging, imaging
 from api.composition.means import Means
 from api.composition.verifying import Keeping, Shared, verifying
 from cache.digest import Digest
@@ -17,10 +18,7 @@ from daemon.image.architecture import AMD64
 from daemon.image.elf import ElfReader
 from daemon.image.library_source import LibrarySource
 from daemon.ownership import Sources
-from daemon.pipeline.application_images import ApplicationImages
-from daemon.pipeline.assemble import Assembler
 from daemon.pipeline.attempt import Attempts
-from daemon.pipeline.binary_images import BinaryImages
 from daemon.pipeline.check import Checker
 from daemon.pipeline.compile import CompileStage
 from daemon.pipeline.cook import CookStage
@@ -33,7 +31,7 @@ from daemon.pipeline.fork import Forks
 from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
 from daemon.pipeline.installed_ground import InstalledGround
-from daemon.pipeline.kept_layers import KeptLayers
+from daemon.pipeline.interpreters import Interpreters
 from daemon.pipeline.ladder import Ladder
 from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layers
@@ -54,6 +52,7 @@ from daemon.slots import Slots
 from daemon.toolchains.access_times import AccessTimes
 from daemon.toolchains.current import CurrentToolchains
 from daemon.toolchains.kept import TakingOver
+from daemon.toolchains.toolchain import Toolchain
 from daemon.toolchains.trials import Trials
 from daemon.units.background import Harvests
 from daemon.units.bound import UnitBound
@@ -120,9 +119,9 @@ def building(means: Means, sources: Sources, keeping: Keeping) -> Building:
     store = means.store
     behind, slots = Behind(), Slots(means.config.builds.concurrent)
     underway = Underway(_harvests(means, behind), slots)
-    toolchains = _toolchains(means, behind)
-    libraries = LibrarySource(means.engine.sandboxes, store.blobs, store, means.labels)
-    deciding, ending = _deciding(means, toolchains), _ending(means, libraries)
+    images = imaging(means, behind)
+    toolchains = _toolchains(means, behind, images.interpreters)
+    deciding, ending = _deciding(means, toolchains), _ending(means, images)
     running = _running(means, ending)
     shared = Shared(
         fetch=running.fetch,
@@ -157,17 +156,23 @@ def building(means: Means, sources: Sources, keeping: Keeping) -> Building:
             forecaster=deciding.forecaster,
         ),
         toolchains=toolchains,
-        libraries=libraries,
+        libraries=images.libraries,
         behind=behind,
         slots=slots,
         verifier=verifier,
     )
 
 
-def _toolchains(means: Means, behind: Behind) -> CurrentToolchains:
+def _toolchains(means: Means, behind: Behind, interpreters: Interpreters) -> CurrentToolchains:
     store, engine, settings = means.store, means.engine, means.config.toolchains
     facts = store if means.kept_facts is None else TakingOver(store, means.kept_facts)
     canary = Canary(engine.sandboxes, scratch=means.state_dir.scratch, labels=means.labels)
+    trials = Trials(find=canary.find, facts=facts, behind=behind)
+
+    def seen(toolchain: Toolchain) -> None:
+        trials.put(toolchain)
+        interpreters.put(toolchain)
+
     return CurrentToolchains(
         settings.images,
         settings.default,
@@ -175,7 +180,7 @@ def _toolchains(means: Means, behind: Behind) -> CurrentToolchains:
         images=engine.images,
         sandboxes=engine.sandboxes,
         facts=facts,
-        seen=Trials(find=canary.find, facts=facts, behind=behind).put,
+        seen=seen,
     )
 
 
@@ -292,24 +297,20 @@ def _harvests(means: Means, behind: Behind) -> Harvests:
     )
 
 
-def _ending(means: Means, libraries: LibrarySource) -> _Ending:
-    blobs, engine, reader = means.store.blobs, means.engine, ElfReader()
+def _ending(means: Means, images: Imaging) -> _Ending:
+    blobs, engine = means.store.blobs, means.engine
 
     def archive(manifest: Digest) -> AsyncGenerator[bytes, None]:
         return layout.archive(manifest, (), blobs)
 
     pusher = Pusher(blobs, means.registries.connect)
     publish = PublishStage(images=engine.images, tags=means.store, archive=archive, pusher=pusher)
-    binaries = BinaryImages(Assembler(blobs, libraries, reader, AMD64))
-    applications = ApplicationImages(
-        blobs=blobs, source=libraries, reader=reader, architecture=AMD64, kept=KeptLayers(means.store, blobs)
-    )
     finish = FinishStage(
-        makers={Grain.UNITS: binaries, Grain.LAYERS: binaries, Grain.PACKAGES: applications},
-        checker=Checker(blobs, reader, AMD64),
+        makers=images.makers,
+        checker=Checker(blobs, images.reader, AMD64),
         publish=publish,
         images=engine.images,
         engine=engine.sandboxes,
         limits=means.config.limits.sandbox(),
     )
-    return _Ending(publish=publish, finish=finish, reader=reader)
+    return _Ending(publish=publish, finish=finish, reader=images.reader)

@@ -7,7 +7,7 @@ anew and nothing else.
 
 import asyncio
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cache.digest import Digest
@@ -19,11 +19,10 @@ from daemon.image import manifest
 from daemon.image.architecture import Architecture
 from daemon.image.assembled import AssembledImage
 from daemon.image.blobs import Blobs
-from daemon.image.closure import Library, closure, not_included, tls_library
+from daemon.image.closure import not_included, tls_library
 from daemon.image.elf import ElfReader
-from daemon.image.image_files import Overlay
 from daemon.image.includes import Inclusion
-from daemon.image.interpreter import frame, interpreter
+from daemon.image.interpreter import frame
 from daemon.image.layer import Blob
 from daemon.image.library_source import LibrarySource
 from daemon.image.rootfs import (
@@ -44,6 +43,7 @@ from daemon.image.written import WrittenImage, write_image
 from daemon.pipeline.compilation import Made
 from daemon.pipeline.environments import Environment
 from daemon.pipeline.installed_ground import Installed, package_words
+from daemon.pipeline.interpreters import Interpreters
 from daemon.pipeline.kept_layers import KeptLayers
 from daemon.toolchains.toolchain import PythonFacts, Toolchain
 
@@ -81,8 +81,16 @@ class ApplicationImages:
     """An `ImageMaker` over installed packages."""
 
     def __init__(
-        self, *, blobs: Blobs, source: LibrarySource, reader: ElfReader, architecture: Architecture, kept: KeptLayers
+        self,
+        *,
+        blobs: Blobs,
+        source: LibrarySource,
+        reader: ElfReader,
+        architecture: Architecture,
+        interpreters: Interpreters,
+        kept: KeptLayers,
     ) -> None:
+        self._interpreters = interpreters
         self._blobs = blobs
         self._source = source
         self._reader = reader
@@ -121,14 +129,16 @@ class ApplicationImages:
     ) -> _Layers:
         python, directory = toolchain.facts.python, settings.working_directory
         assert python is not None
-        own = await interpreter(python, files, self._blobs)
+        below = await self._interpreters.of(toolchain, files)
         packages = self._packages(made.environment, python)
         inclusion = Inclusion(self._blobs, self._architecture, toolchain.name)
         included = await inclusion.files(settings.include, source.tree, made.application.directory, directory, files)
-        below = await self._libraries(own, (), files, toolchain)
-        above = await self._libraries(own, (*packages.files.values(), *included), files, toolchain)
-        there = {*(one.path for one in below), *(one.path for one in included), *packages.files}
-        certificates, warnings = await inclusion.trust(files, tls_library((*below, *above)), included)
+        all_needed = await self._interpreters.needed(
+            below.files, (*packages.files.values(), *included), files, toolchain
+        )
+        there = {*(one.path for one in below.libraries), *(one.path for one in included), *packages.files}
+        above = not_included(all_needed, there)
+        certificates, warnings = await inclusion.trust(files, tls_library((*below.libraries, *above)), included)
         application = [
             *application_files(made.application, source.tree, directory, self._blobs),
             *included,
@@ -138,8 +148,8 @@ class ApplicationImages:
         ]
         roots = await dynamic_roots(packages.files.values(), self._reader, self._architecture)
         layers = _Layers(
-            interpreter=complete([*own, *libraries(below)]),
-            packages=complete([*packages.files.values(), *libraries(not_included(above, there))]),
+            interpreter=below.layer,
+            packages=complete([*packages.files.values(), *libraries(above)]),
             application=complete(application),
         )
         unmet_wishes = unmet(roots, above, layers.rootfs)
@@ -147,13 +157,6 @@ class ApplicationImages:
         return _Layers(
             interpreter=layers.interpreter, packages=layers.packages, application=layers.application, warnings=told
         )
-
-    async def _libraries(
-        self, own: Sequence[RootFile], more: Sequence[RootFile], files: ToolchainFiles, toolchain: Toolchain
-    ) -> Sequence[Library]:
-        roots = await dynamic_roots((*own, *more), self._reader, self._architecture)
-        image = f"toolchain image {toolchain.image_reference}"
-        return await closure(roots, Overlay((*own, *more), files), self._reader, self._architecture, image)
 
     def _packages(self, environment: Environment, python: PythonFacts) -> _Merged:
         merged = _Merged()

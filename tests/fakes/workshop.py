@@ -49,6 +49,7 @@ from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
 from daemon.pipeline.installed_anew import InstalledAnew
 from daemon.pipeline.installed_ground import InstalledGround
+from daemon.pipeline.interpreters import Interpreters
 from daemon.pipeline.kept_layers import KeptLayers
 from daemon.pipeline.ladder import Ladder
 from daemon.pipeline.later import LaterLayers
@@ -240,7 +241,14 @@ class Workshop:
         )
         binaries = BinaryImages(Assembler(blobs, libraries, self._reader, AMD64))
         applications = ApplicationImages(
-            blobs=blobs, source=libraries, reader=self._reader, architecture=AMD64, kept=KeptLayers(records, blobs)
+            blobs=blobs,
+            source=libraries,
+            reader=self._reader,
+            architecture=AMD64,
+            interpreters=Interpreters(
+                blobs=blobs, source=libraries, reader=self._reader, architecture=AMD64, behind=self.behind
+            ),
+            kept=KeptLayers(records, blobs),
         )
         self.finish = FinishStage(
             makers={Grain.UNITS: binaries, Grain.LAYERS: binaries, Grain.PACKAGES: applications},

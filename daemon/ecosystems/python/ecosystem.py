@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cache.errors import Evidence
-from cache.manifests.errors import BadSettings
+from cache.manifests.errors import BadSettings, UnsupportedSetting
 from cache.manifests.python.interpreter import Interpreter
 from cache.manifests.python.lock import PYLOCK, PythonLock, read_lock
 from cache.manifests.python.locked import FileKind, LockedPackage, require_hashes
@@ -47,8 +47,8 @@ class PythonEcosystem:
         """Read everything that decides a key; raises what `cache.manifests.python.errors` has."""
         request, files = source.request, source.files
         settings = read_settings(files, request.directory)
-        _require_fitting(settings)
-        called = posixpath.basename(request.directory) or request.project or "app"
+        _require_fitting(settings, request)
+        called = posixpath.basename(request.directory) or _named_by(request)
         project = read_project(files, request.directory, settings, called)
         toolchain, python = _toolchain(project, settings, request, offered, default)
         interpreter = _interpreter(toolchain, python)
@@ -90,6 +90,13 @@ class PythonEcosystem:
             index=self._mirrors.get(INDEX, ""),
         )
         return PlannedPython(plan, known, replace(shipped, name=name))
+
+
+def _named_by(request: BuildRequest) -> str:
+    """The name of a project that says none: a tree has none either, so it is that of the image."""
+    tags = (tag for image in request.images for tag in image.tags)
+    name = next(tags, "").rpartition("/")[2].partition(":")[0].partition("@")[0]
+    return request.project or name or "app"
 
 
 def _toolchain(
@@ -143,9 +150,10 @@ def _with_defaults(settings: ImageSettings, entrypoint: tuple[str, ...], variabl
 
 
 _COMPILED_ONLY = ("binary", "binaries", "features", "default_features", "profile", "link", "environment")
+_ASKED_COMPILED_ONLY = ("features", "default_features", "profile", "link")
 
 
-def _require_fitting(settings: ProjectSettings) -> None:
+def _require_fitting(settings: ProjectSettings, request: BuildRequest) -> None:
     """What says how to compile says nothing here, and is not passed over in silence."""
     for field in _COMPILED_ONLY:
         if getattr(settings.build, field):
@@ -155,6 +163,12 @@ def _require_fitting(settings: ProjectSettings) -> None:
                 file=SETTINGS,
                 key=key,
                 expected="nothing",
+            )
+    for field in _ASKED_COMPILED_ONLY:
+        if getattr(request, field) is not None:
+            raise UnsupportedSetting(
+                f"`{field}` was asked for: it is for projects that are compiled, and this is a Python project",
+                setting=field,
             )
 
 
