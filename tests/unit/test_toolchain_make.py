@@ -10,7 +10,7 @@ import pytest
 
 from daemon.engine.engine import Network, Privilege
 from daemon.errors import ImageGone
-from daemon.toolchains import debian, labels
+from daemon.toolchains import debian, host_apt, labels, mmdebstrap
 from daemon.toolchains.debian import Cached
 from daemon.toolchains.errors import MakeFailed, RootfsFailed
 from daemon.toolchains.make import PATH, Recipe, WayOut, make_from_image, make_from_rustup, step
@@ -103,7 +103,7 @@ RECIPE = Recipe(name="stable", reference="bloomery/toolchain:stable")
 
 
 def test_debians_own_sources_are_taken_and_no_others():
-    assert debian.sources(TARGETS) == (
+    assert host_apt.sources(TARGETS) == (
         "deb http://user:secret@mirror.example/debian/ bookworm main contrib",
         "deb http://mirror.example/security/ bookworm-security main",
     )
@@ -111,11 +111,11 @@ def test_debians_own_sources_are_taken_and_no_others():
 
 def test_a_host_without_debians_lists_says_what_to_do():
     with pytest.raises(RootfsFailed, match="apt-get update"):
-        debian.sources("Docker\thttps://download.example/linux\tbookworm\tstable\n")
+        host_apt.sources("Docker\thttps://download.example/linux\tbookworm\tstable\n")
 
 
 def test_what_the_hosts_apt_needs_to_reach_its_mirror_is_taken_along():
-    assert debian.options(DUMP) == (
+    assert host_apt.options(DUMP) == (
         'Acquire::http::Proxy "http://proxy.example:3128";',
         'Acquire::https::CAInfo "/etc/ssl/ours.pem";',
         'Acquire::Check-Valid-Until "false";',
@@ -123,7 +123,7 @@ def test_what_the_hosts_apt_needs_to_reach_its_mirror_is_taken_along():
 
 
 def test_the_cache_is_named_after_sources_and_packages_but_not_passwords():
-    lines = debian.sources(TARGETS)
+    lines = host_apt.sources(TARGETS)
     name = debian.cache_name(lines, ("gcc", "make"))
     assert name.startswith("debian-bookworm-")
     assert name == debian.cache_name(lines, ("make", "gcc"))
@@ -158,7 +158,7 @@ async def test_refreshing_makes_it_anew(host: Host):
 
 
 async def test_the_tar_comes_back_as_it_was(host: Host):
-    whole = b"".join(debian.unpacked(await host.rootfs()))
+    whole = b"".join(mmdebstrap.unpacked(await host.rootfs()))
     (host.directory / "whole.tar").write_bytes(whole)
     with tarfile.open(host.directory / "whole.tar") as archive:
         assert archive.getnames() == ["usr", "usr/bin", "usr/bin/cc"]
