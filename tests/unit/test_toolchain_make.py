@@ -1,9 +1,7 @@
 """Making toolchain images, with a fake engine, and fakes of apt and mmdebstrap in PATH."""
 
-import os
 import subprocess
 import tarfile
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,66 +12,13 @@ from daemon.toolchains import debian, host_apt, labels, mmdebstrap
 from daemon.toolchains.debian import Cached
 from daemon.toolchains.errors import MakeFailed, RootfsFailed
 from daemon.toolchains.make import PATH, Recipe, WayOut, make_from_image, make_from_rustup, step
+from tests.fakes.debian_host import DUMP, TARGETS, Host
 from tests.fakes.engine import FakeEngine, Step
-
-TARGETS = """\
-Debian\thttp://user:secret@mirror.example/debian/\tbookworm\tmain
-Debian\thttp://user:secret@mirror.example/debian/\tbookworm\tcontrib
-Debian\thttp://user:secret@mirror.example/debian/\tbookworm\tmain
-Debian\thttp://mirror.example/security/\tbookworm-security\tmain
-Docker\thttps://download.example/linux\tbookworm\tstable
-"""
-DUMP = """\
-Acquire "";
-Acquire::cdrom::mount "/media/cdrom/";
-Acquire::http::Proxy "http://proxy.example:3128";
-Acquire::https::CAInfo "/etc/ssl/ours.pem";
-Acquire::Check-Valid-Until "false";
-Acquire::http "";
-"""
-
-
-@dataclass
-class Host:
-    """A host whose apt and mmdebstrap are scripts that note how they were called."""
-
-    directory: Path
-    lines: list[str] = field(default_factory=list)
-
-    def program(self, name: str, script: str) -> None:
-        path = self.directory / "bin" / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"PATH": f"{self.directory}/bin:{os.environ['PATH']}", "HOME": str(self.directory)}
-
-    @property
-    def debootstraps(self) -> list[str]:
-        return (self.directory / "calls").read_text().splitlines()
-
-    async def rootfs(self, *packages: str, cached: Cached = Cached.USE) -> Path:
-        return await debian.rootfs(
-            self.directory / "cache", packages, environment=self.environment, cached=cached, progress=self.lines.append
-        )
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    (tmp_path / "root" / "usr" / "bin").mkdir(parents=True)
-    (tmp_path / "root" / "usr" / "bin" / "cc").write_text("a compiler")
-    (tmp_path / "targets").write_text(TARGETS)
-    (tmp_path / "dump").write_text(DUMP)
-    host = Host(tmp_path)
-    host.program("apt-get", f"cat {tmp_path}/targets")
-    host.program("apt-config", f"cat {tmp_path}/dump")
-    host.program(
-        "mmdebstrap",
-        f"echo \"$*\" >> {tmp_path}/calls\necho 'I: creating tarball...' >&2\ntar -C {tmp_path}/root -c usr",
-    )
-    return host
+    return Host.in_directory(tmp_path)
 
 
 @pytest.fixture
