@@ -37,12 +37,11 @@ class Example:
     def compiled(self) -> bool:
         return self.path.partition("/")[0] not in INTERPRETED
 
-    @property
-    def shipped(self) -> tuple[str, ...]:
-        """Paths of its sources that are in its image by intention; a directory ends with a slash."""
+    def ships(self, path: str) -> bool:
+        """Whether a file of its sources is in its image by intention."""
         settings = tomllib.loads((EXAMPLES / self.path / "bloomery.toml").read_text())
-        included = settings.get("image", {}).get("include", ())
-        return (*included, *EMBEDDED.get(self.path, ()))
+        named = (*settings.get("image", {}).get("include", ()), *EMBEDDED.get(self.path, ()))
+        return any(path == name or (name.endswith("/") and path.startswith(name)) for name in named)
 
 
 def examples() -> list[Example]:

@@ -28,7 +28,8 @@ class Worker:
 
     def migrate(self, name: str) -> None:
         """One more migration, which makes a table."""
-        place = self.directory / "migrations" / f"2024-02-01-000000_{name}"
+        migrations = self.directory / "migrations"
+        place = migrations / f"2024-02-{len(list(migrations.iterdir())):02}-000000_{name}"
         place.mkdir()
         (place / "up.sql").write_text(f"CREATE TABLE {name} (id BIGINT PRIMARY KEY);\n")
         (place / "down.sql").write_text(f"DROP TABLE {name};\n")
@@ -76,6 +77,7 @@ def test_over_the_layer(worker: Worker):
 
 @pytest.mark.every_time
 def test_in_the_workspace(worker: Worker):
+    worker.migrate("before")
     worker.build("--lineage=workspace", ALONE)
     worker.migrate("in_the_workspace")
     assert worker.proved(worker.build("--lineage=workspace")) == "workspace"
