@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything on a bare Debian machine; what is there already is not made again.
 
 .DEFAULT_GOAL := setup
-.PHONY: setup venv engine toolchain nightly promtool registry serve demo test bench ladder mutations soak lint format clean
+.PHONY: setup venv engine toolchain nightly stand-ins compose promtool registry serve demo test test-fleet bench ladder mutations soak lint format clean
 
 BIN := .venv/bin
 
@@ -19,6 +19,12 @@ toolchain: engine
 nightly: engine ## a second toolchain image, for projects that want it
 	@deploy/setup/toolchain.sh nightly
 
+stand-ins: engine ## a database and a mail server for the examples, of Debian's packages
+	@deploy/setup/stand_ins.sh
+
+compose:
+	@deploy/setup/compose.sh
+
 promtool:
 	@deploy/setup/promtool.sh
 
@@ -33,6 +39,9 @@ demo: setup ## a service becomes an image, four times over
 
 test: setup promtool registry ## all suites, against the real engine; make test ARGS="tests/unit -x"
 	@$(BIN)/pytest --numprocesses 2 --dist loadscope --verbose --cov --cov-branch --cov-report=term $(ARGS)
+
+test-fleet: setup stand-ins compose ## every example built, run and asked, alone and by Compose; make test-fleet ARGS="-m every_time"
+	@$(BIN)/pytest --verbose tests/fleet $(ARGS)
 
 bench: setup ## the bars of speed and memory, beside the alternatives, on a quiet machine; make bench ARGS="--runs 1"
 	@set -e; for each in memory unit_memory unchanged overhead "overhead --rung workspace" cold; do \

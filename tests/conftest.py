@@ -19,6 +19,7 @@ from daemon.units.layout import Layout
 from tests.fakes.docker import docker
 from tests.fakes.layouts import NEW_LAYOUT
 
+collect_ignore = ["fleet"]  # it takes half an hour: `make test-fleet` names it
 TOOLCHAIN = "bloomery/toolchain:stable"
 _LAWS = "tests/caching/"
 """Its daemons share nothing with those of the other suites: neither instances nor images."""

@@ -16,9 +16,10 @@ from daemon import tarball
 from daemon.engine.engine import Images, Limits, Network, Privilege, Sandboxes, SandboxSpec, Survey
 from daemon.engine.names import repository_and_tag
 from daemon.errors import EngineRefused, ImageGone
-from daemon.toolchains import bytecode, debian, labels, rustup
-from daemon.toolchains.debian import Cached, Progress
+from daemon.toolchains import bytecode, debian, labels, mmdebstrap, rustup
+from daemon.toolchains.debian import Cached
 from daemon.toolchains.errors import MakeFailed
+from daemon.toolchains.mmdebstrap import Progress
 from daemon.toolchains.toolchain import UV
 
 PATH = "/usr/local/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -144,7 +145,7 @@ async def make_from_image(
 def _root(sysroot: Path, uv: Path, rootfs: Path) -> Generator[bytes, None, None]:
     # the toolchain first: the other archive's end is then this one's, and its directories' modes win
     yield from tarball.entries(chain(rustup.members(sysroot), (_uv(uv),)))
-    yield from debian.unpacked(rootfs)
+    yield from mmdebstrap.unpacked(rootfs)
 
 
 def _uv(file: Path) -> tarball.Member:
@@ -185,7 +186,7 @@ def step(recipe: Recipe, way_out: WayOut) -> str:
     wanted = " ".join(dict.fromkeys((*usual, *recipe.packages)))
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in way_out.proxies.items() if value)
     authority = f"-o Acquire::https::CAInfo=/{_CA_BUNDLE}" if way_out.ca_bundle else ""
-    rules = "".join(f" -o DPkg::Options::=--{rule}" for rule in debian.PATH_RULES)
+    rules = "".join(f" -o DPkg::Options::=--{rule}" for rule in mmdebstrap.PATH_RULES)
     user, *rest = debian.USER_STEPS[1:]
     return f"""set -eu
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive

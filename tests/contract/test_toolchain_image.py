@@ -262,12 +262,29 @@ async def test_an_image_without_rust_is_no_toolchain_and_cannot_be_made_one(engi
     assert await engine.images.inspect(recipe.reference) is None
 
 
-async def test_an_image_is_made_from_another_with_a_package_more(
-    engine: DockerEngine, reference: str, facts: ToolchainFacts, python: PythonFacts
+@pytest.fixture
+async def without_python(engine: DockerEngine) -> AsyncIterator[str]:
+    """An image with all of a toolchain that Rust projects need, and nothing that Python projects do."""
+    reference = f"bloomery-tc-contract:bare-{secrets.token_hex(4)}"
+    exit_, _ = await run(
+        engine,
+        STABLE,
+        f"apt-get -q -y --auto-remove purge python3-minimal libpython3.11-minimal && rm {UV} && rmdir /env "
+        "&& ! command -v python3",
+        commit=reference,
+        privilege=Privilege.MAKER,
+    )
+    assert exit_.code == 0
+    yield reference
+    await engine.images.remove(reference)
+
+
+async def test_an_image_is_made_from_another_with_a_package_more_and_python(
+    engine: DockerEngine, reference: str, without_python: str, facts: ToolchainFacts, python: PythonFacts
 ):
     recipe = Recipe(name="contract", reference=reference, packages=("tree",))
     image = await make_from_image(
-        engine.sandboxes, engine.images, engine.survey, recipe, STABLE,
+        engine.sandboxes, engine.images, engine.survey, recipe, without_python,
         uv=UV_FILE, way_out=way_out(), progress=print,
     )  # fmt: skip
     made = await engine.images.inspect(reference)

@@ -32,7 +32,7 @@ class Library:
         self.directory = directory / "lib"
         self.path = f"{directory}/bin:{os.environ['PATH']}"
         self.write("os.py", "name = 'posix'\n")
-        self.write("json/decoder.py", "def decode(text):\n    return {'a', 'b', text}\n")
+        self.write("json/decoder.py", "def decode(text):\n    'Read it.'\n    return text in {'a', 'b'}\n")
         python = directory / "bin/python3"
         python.parent.mkdir()
         python.write_text(_PYTHON.format(executable=sys.executable, library=str(self.directory)))

@@ -1,80 +1,25 @@
 """Making toolchain images, with a fake engine, and fakes of apt and mmdebstrap in PATH."""
 
-import os
 import subprocess
 import tarfile
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from daemon.engine.engine import Network, Privilege
 from daemon.errors import ImageGone
-from daemon.toolchains import bytecode, debian, labels
+from daemon.toolchains import bytecode, debian, host_apt, labels, mmdebstrap
 from daemon.toolchains.debian import Cached
 from daemon.toolchains.errors import MakeFailed, RootfsFailed
 from daemon.toolchains.make import PATH, PYTHON_WANTED, Recipe, WayOut, make_from_image, make_from_rustup, step
 from daemon.toolchains.toolchain import UV
+from tests.fakes.debian_host import DUMP, TARGETS, Host
 from tests.fakes.engine import FakeEngine, Step
-
-TARGETS = """\
-Debian\thttp://user:secret@mirror.example/debian/\tbookworm\tmain
-Debian\thttp://user:secret@mirror.example/debian/\tbookworm\tcontrib
-Debian\thttp://user:secret@mirror.example/debian/\tbookworm\tmain
-Debian\thttp://mirror.example/security/\tbookworm-security\tmain
-Docker\thttps://download.example/linux\tbookworm\tstable
-"""
-DUMP = """\
-Acquire "";
-Acquire::cdrom::mount "/media/cdrom/";
-Acquire::http::Proxy "http://proxy.example:3128";
-Acquire::https::CAInfo "/etc/ssl/ours.pem";
-Acquire::Check-Valid-Until "false";
-Acquire::http "";
-"""
-
-
-@dataclass
-class Host:
-    """A host whose apt and mmdebstrap are scripts that note how they were called."""
-
-    directory: Path
-    lines: list[str] = field(default_factory=list)
-
-    def program(self, name: str, script: str) -> None:
-        path = self.directory / "bin" / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"PATH": f"{self.directory}/bin:{os.environ['PATH']}", "HOME": str(self.directory)}
-
-    @property
-    def debootstraps(self) -> list[str]:
-        return (self.directory / "calls").read_text().splitlines()
-
-    async def rootfs(self, *packages: str, cached: Cached = Cached.USE) -> Path:
-        return await debian.rootfs(
-            self.directory / "cache", packages, environment=self.environment, cached=cached, progress=self.lines.append
-        )
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    (tmp_path / "root" / "usr" / "bin").mkdir(parents=True)
-    (tmp_path / "root" / "usr" / "bin" / "cc").write_text("a compiler")
-    (tmp_path / "targets").write_text(TARGETS)
-    (tmp_path / "dump").write_text(DUMP)
-    host = Host(tmp_path)
-    host.program("apt-get", f"cat {tmp_path}/targets")
-    host.program("apt-config", f"cat {tmp_path}/dump")
-    host.program(
-        "mmdebstrap",
-        f"echo \"$*\" >> {tmp_path}/calls\necho 'I: creating tarball...' >&2\ntar -C {tmp_path}/root -c usr",
-    )
-    return host
+    return Host.in_directory(tmp_path)
 
 
 @pytest.fixture
@@ -108,7 +53,7 @@ RECIPE = Recipe(name="stable", reference="bloomery/toolchain:stable")
 
 
 def test_debians_own_sources_are_taken_and_no_others():
-    assert debian.sources(TARGETS) == (
+    assert host_apt.sources(TARGETS) == (
         "deb http://user:secret@mirror.example/debian/ bookworm main contrib",
         "deb http://mirror.example/security/ bookworm-security main",
     )
@@ -116,11 +61,11 @@ def test_debians_own_sources_are_taken_and_no_others():
 
 def test_a_host_without_debians_lists_says_what_to_do():
     with pytest.raises(RootfsFailed, match="apt-get update"):
-        debian.sources("Docker\thttps://download.example/linux\tbookworm\tstable\n")
+        host_apt.sources("Docker\thttps://download.example/linux\tbookworm\tstable\n")
 
 
 def test_what_the_hosts_apt_needs_to_reach_its_mirror_is_taken_along():
-    assert debian.options(DUMP) == (
+    assert host_apt.options(DUMP) == (
         'Acquire::http::Proxy "http://proxy.example:3128";',
         'Acquire::https::CAInfo "/etc/ssl/ours.pem";',
         'Acquire::Check-Valid-Until "false";',
@@ -128,7 +73,7 @@ def test_what_the_hosts_apt_needs_to_reach_its_mirror_is_taken_along():
 
 
 def test_the_cache_is_named_after_sources_and_packages_but_not_passwords():
-    lines = debian.sources(TARGETS)
+    lines = host_apt.sources(TARGETS)
     name = debian.cache_name(lines, ("gcc", "make"))
     assert name.startswith("debian-bookworm-")
     assert name == debian.cache_name(lines, ("make", "gcc"))
@@ -170,7 +115,7 @@ async def test_refreshing_makes_it_anew(host: Host):
 
 
 async def test_the_tar_comes_back_as_it_was(host: Host):
-    whole = b"".join(debian.unpacked(await host.rootfs()))
+    whole = b"".join(mmdebstrap.unpacked(await host.rootfs()))
     (host.directory / "whole.tar").write_bytes(whole)
     with tarfile.open(host.directory / "whole.tar") as archive:
         assert archive.getnames() == ["usr", "usr/bin", "usr/bin/cc"]

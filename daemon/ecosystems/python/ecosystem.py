@@ -24,6 +24,7 @@ from daemon.ecosystems.python.project import PlannedPython, PythonSource
 from daemon.toolchains.pythons import choose
 from daemon.toolchains.toolchain import PythonFacts, Toolchain
 
+_UNNAMED = "app"
 INDEX = "pypi"
 """The name of the usual index among the daemon's mirrors."""
 
@@ -48,14 +49,14 @@ class PythonEcosystem:
         request, files = source.request, source.files
         settings = read_settings(files, request.directory)
         _require_fitting(settings, request)
-        called = posixpath.basename(request.directory) or _named_by(request)
+        called = posixpath.basename(request.directory) or _UNNAMED
         project = read_project(files, request.directory, settings, called)
         toolchain, python = _toolchain(project, settings, request, offered, default)
         interpreter = _interpreter(toolchain, python)
         project.wish.require(interpreter)
         lock = read_lock(source.lock, PYLOCK) if source.lock is not None else project.lock
         packages, building = _selected(project, lock, interpreter)
-        name = request.project or settings.project.name or project.name
+        name = settings.project.name or project.name
         image = _image(name, settings, request)
         shipped, told = application(files, project, settings, image.settings, python)
         image = replace(image, settings=_with_defaults(image.settings, shipped.entrypoint, shipped.environment))
@@ -65,7 +66,7 @@ class PythonEcosystem:
         check = request.check or settings.check.command
         plan = Plan(
             ecosystem=self.name,
-            project=name,
+            project=request.project or (name if name != _UNNAMED else _tagged_as(request) or name),
             toolchain=toolchain,
             exact=exact,
             result=result_key(exact, request, image, check),
@@ -92,11 +93,10 @@ class PythonEcosystem:
         return PlannedPython(plan, known, replace(shipped, name=name))
 
 
-def _named_by(request: BuildRequest) -> str:
-    """The name of a project that says none: a tree has none either, so it is that of the image."""
+def _tagged_as(request: BuildRequest) -> str:
+    """The history of a project that has no name goes by that of its image's first tag; the image itself does not."""
     tags = (tag for image in request.images for tag in image.tags)
-    name = next(tags, "").rpartition("/")[2].partition(":")[0].partition("@")[0]
-    return request.project or name or "app"
+    return next(tags, "").rpartition("/")[2].partition(":")[0]
 
 
 def _toolchain(

@@ -151,7 +151,7 @@ def test_of_another_directory_of_the_same_tree_the_image_is_another(blobs: BlobS
     before = planned_python(blobs, files, directory="one", project="app").plan
     after = planned_python(blobs, files, directory="two", project="app").plan
 
-    assert labels(before, after) == (set(), {"directory"})
+    assert labels(before, after) == (set(), {"directory", "image settings"}), "which has its name, too"
 
 
 def test_a_tag_changes_no_key_and_a_setting_of_the_request_does(blobs: BlobStore):
@@ -385,3 +385,15 @@ def test_a_file_that_is_installed_and_builds_another_is_fetched_once(blobs: Blob
     found = planned_python(blobs, project(TOOL, QUINCE, building=(TOOL,)))
 
     assert len(found.keeping.wanted().names) == 2
+
+
+def test_a_project_without_a_name_has_the_history_of_its_tag_and_an_image_that_does_not_depend_on_it(blobs: BlobStore):
+    named, other = (
+        planned_python(blobs, images=(ImageRequest(tags=(f"registry:5000/{name}:1",)),)).plan
+        for name in ("team/users", "mails")
+    )
+
+    assert (named.project, other.project) == ("users", "mails")
+    assert named.result == other.result
+    assert planned_python(blobs).plan.project == "app"
+    assert planned_python(blobs, project="shop", images=(ImageRequest(tags=("users",)),)).plan.project == "shop"

@@ -1,0 +1,30 @@
+"""The chapter's services together, from its Compose files, by the real Compose."""
+
+import pytest
+
+from tests.fleet.fleet import Fleet, Launch
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(3600)]
+
+SERVICES = {"chapter/users", "chapter/mails", "chapter/content", "chapter/router", "chapter/dbsync-worker"}
+
+
+@pytest.fixture(scope="module")
+def tested(fleet: Fleet) -> list[Launch]:
+    """The five, built at once by a daemon that has built nothing like them; then run and asked."""
+    fleet.verify(fleet.examples / "chapter", "test")
+    builds = fleet.service.ask("GET", "/v1/builds?limit=500").json["builds"]
+    by_tag = {tag.removesuffix(":latest"): build for build in builds for tag in build["outcome"]["images"][0]["tags"]}
+    return [Launch(name=f"{name} (compose)", record=by_tag[name]) for name in sorted(SERVICES)]
+
+
+def test_a_client_signs_up_and_in_gets_a_mail_and_reads_back_what_it_stored(fleet: Fleet, tested: list[Launch]):
+    fleet.launches += tested
+
+
+def test_services_that_are_built_together_compile_nothing_that_is_stored_already(tested: list[Launch]):
+    assert {launch.name: launch.reuse["compiled_twice"] for launch in tested} == {launch.name: [] for launch in tested}
+
+
+def test_in_production_the_data_outlives_the_containers(fleet: Fleet, tested: list[Launch]):
+    fleet.verify(fleet.examples / "chapter", "prod")
