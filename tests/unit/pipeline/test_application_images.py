@@ -10,6 +10,7 @@ import pytest
 
 from cache.blobs import BlobStore
 from cache.digest import Digest
+from daemon.behind import Behind
 from daemon.ecosystems.application import WrittenFile
 from daemon.ecosystems.kept import Fetched, FetchedFile, KeptPackage
 from daemon.ecosystems.planned import Plan, Source
@@ -23,6 +24,7 @@ from daemon.pipeline.application_images import ApplicationImages
 from daemon.pipeline.check import Checker
 from daemon.pipeline.environments import Environment
 from daemon.pipeline.installed_ground import Installed
+from daemon.pipeline.interpreters import Interpreters
 from daemon.pipeline.kept_layers import KeptLayers
 from daemon.tarball import Member
 from tests.fakes.elves import HELLO, compile_c, library
@@ -45,8 +47,11 @@ class Making:
     def __init__(self, state: Path, python: bytes) -> None:
         self.blobs = BlobStore(state)
         self.engine = FakeEngine()
-        self.index = MemoryIndex()
         self.listings = Listings()
+        self.source = LibrarySource(self.engine.sandboxes, self.blobs, MemoryIndex())
+        self.interpreters = Interpreters(
+            blobs=self.blobs, source=self.source, reader=ElfReader(), architecture=AMD64, behind=Behind()
+        )
         self.toolchain_files: dict[str, Member] = {
             PYTHON.executable: file(python, 0o755),
             f"{PYTHON.library}/os.py": file(b"import sys\n"),
@@ -83,9 +88,10 @@ class Making:
         application = replace(application, written=(*application.written, *self.written))
         maker = ApplicationImages(
             blobs=self.blobs,
-            source=LibrarySource(self.engine.sandboxes, self.blobs, self.index),
+            source=self.source,
             reader=ElfReader(),
             architecture=AMD64,
+            interpreters=self.interpreters,
             kept=KeptLayers(self.listings, self.blobs),
         )
         installed = Installed(environment=Environment(packages=kept), application=application, spent={}, reused=())
