@@ -182,7 +182,7 @@ def purpose_of(step: Step) -> str:
 def _requirements(manifest: str, text: str) -> list[str]:
     if manifest.endswith(".toml"):
         return tomllib.loads(text)["project"].get("dependencies", [])
-    return [line for line in text.splitlines() if line.strip()]
+    return [line.partition(" --hash")[0] for line in text.splitlines() if line.strip()]
 
 
 def _no_solution(step: Step, name: str) -> int:

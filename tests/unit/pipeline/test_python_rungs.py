@@ -2,18 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from cache.digest import Digest
 from cache.errors import Failure
 from cache.reuse import Rung, WhyNot
-from daemon.builds import ContentEntry, Outcome, Reuse, StageName
-from daemon.ecosystems.kept import KeptPackage
+from daemon.builds import Outcome, Reuse, StageName
 from daemon.engine.engine import Network
 from daemon.errors import (
     CheckFailed,
@@ -26,7 +23,7 @@ from daemon.errors import (
     Unresolvable,
 )
 from daemon.maintenance import Trial
-from tests.fakes.engine import Exit, Step, file
+from tests.fakes.engine import Exit, Step
 from tests.fakes.progress import Heard
 from tests.fakes.python_packages import Distribution, wheel
 from tests.fakes.python_projects import (
@@ -34,101 +31,29 @@ from tests.fakes.python_projects import (
     BERRY,
     CHERRY,
     PROGRAM,
-    PYTHON,
     SIMPLE,
     SITE,
     TOOL,
     built_with,
     project,
-    python_toolchain,
 )
+from tests.fakes.python_shop import QUINCE, RHUBARB, PythonShop, python_shop
 from tests.fakes.rust_projects import Files
-from tests.fakes.uv import FakeUv, purpose_of
-from tests.fakes.workshop import Workshop, workshop
+from tests.fakes.uv import purpose_of
 
 EDITED: Files = {**SIMPLE, "app.py": "import berry\n"}
 MORE = project(APPLE, BERRY, CHERRY)
 OTHER: Files = {**SIMPLE, "app.py": "import berry, apple\n", "more.py": ""}
-QUINCE, RHUBARB = built_with("tool"), built_with("tool", name="rhubarb")
 SDISTS = project(APPLE, QUINCE, RHUBARB, building=(TOOL,))
+PINNED: Files = {**PROGRAM, "requirements.txt": f"apple==1.0 --hash=sha256:{APPLE.sha256}\n"}
 UNLOCKED: Files = {**PROGRAM, "requirements.txt": "apple\nquince\n"}
 ALL_STEPS = ["fetch", "install"]
 
 
-@dataclass
-class PythonShop:
-    """A workshop whose toolchain has Python, and the uv in its engine."""
-
-    shop: Workshop
-    uv: FakeUv
-
-    async def build(self, files: Files = SIMPLE, **request: object) -> Outcome:
-        return await self.shop.build(files, **request)
-
-    def ran(self) -> list[str]:
-        """The steps since this was asked last."""
-        found, self.uv.ran = self.uv.ran, []
-        return found
-
-    def installed(self) -> list[list[str]]:
-        """The packages of each installation since this was asked last."""
-        found, self.uv.installed = self.uv.installed, []
-        return found
-
-    def created(self) -> list[str]:
-        """The purposes of the sandboxes that were made since this was asked last."""
-        found = [name.rpartition("-")[2] for method, name in self.shop.engine.calls if method == "sandboxes.create"]
-        self.shop.engine.calls.clear()
-        return found
-
-    async def contents(self, outcome: Outcome) -> Mapping[str, ContentEntry]:
-        """What is in the image of a build, by path."""
-        listing = self.shop.store.blobs.read(Digest.parse(outcome.images[0].contents))
-        return {one.path: one for one in msgspec.json.decode(listing, type=tuple[ContentEntry, ...])}
-
-    async def kept(self) -> dict[str, KeptPackage]:
-        """What is kept of installed packages, by name."""
-        rows = await self.shop.store._database.read(
-            lambda tables: tables.execute("SELECT name, value FROM kept_packages").fetchall()
-        )
-        found = [(name.split(" "), msgspec.json.decode(value, type=KeptPackage)) for name, value in rows]
-        return {words[0]: package for words, package in found if len(words) == 4}
-
-    async def tamper(self, package: str, path: str, content: bytes) -> None:
-        """Let a package's row name another blob for one of its files."""
-        blob = self.shop.store.blobs.put(content)
-
-        def change(tables: object) -> None:
-            rows = tables.execute("SELECT place, name, value FROM kept_packages").fetchall()  # type: ignore[attr-defined]
-            for place, name, value in rows:
-                kept = msgspec.json.decode(value)
-                for one in kept["fetched"]["files"]:
-                    if name.startswith(f"{package} ") and one["path"] == path:
-                        one["digest"], one["size"] = str(blob), len(content)
-                        tables.execute(  # type: ignore[attr-defined]
-                            "UPDATE kept_packages SET value = ? WHERE place = ? AND name = ?",
-                            [msgspec.json.encode(kept), place, name],
-                        )
-
-        await self.shop.store._database.write(change)
-
-
 @pytest.fixture
 async def yard(tmp_path: Path, program: bytes) -> AsyncIterator[PythonShop]:
-    async with workshop(tmp_path, program) as made:
-        uv = FakeUv(APPLE, BERRY, CHERRY, TOOL, QUINCE, RHUBARB)
-        made.engine.script(uv)
-        image = made.engine.add_image(
-            "bloomery/toolchain:python",
-            {
-                PYTHON.executable: file(b"the interpreter", 0o755),
-                f"{PYTHON.library}/os.py": file(b"import sys\n"),
-                f"{PYTHON.library}/test/test_os.py": file(b"a test"),
-            },
-        )
-        made.toolchain = python_toolchain(image.id)
-        made.offered.toolchains = [made.toolchain]
-        yield PythonShop(made, uv)
+    async with python_shop(tmp_path, program) as made:
+        yield made
 
 
 def refusals(outcome: Outcome) -> list[tuple[Rung, WhyNot]]:
@@ -366,6 +291,17 @@ async def test_whatever_was_reused_an_image_is_that_of_a_clean_build(yard: Pytho
 
 
 # --- sdists and locks
+
+
+async def test_programs_of_packages_can_be_started(yard: PythonShop):
+    served = wheel("served", scripts={"serve": "served:main"})
+    yard.uv.packages.append(served)
+
+    found = await yard.contents(await yard.build(project(served), check=("serve", "--help")))
+
+    assert found["/env/bin/serve"].mode == 0o755
+    assert found["/env/bin/serve"].reason == "package: served 1.0"
+    assert yard.ran() == [*ALL_STEPS, "check"]
 
 
 async def test_each_sdist_is_built_in_a_sandbox_of_its_own_with_what_it_is_built_with(yard: PythonShop):
@@ -817,3 +753,13 @@ async def test_explain_says_what_a_build_then_does(yard: PythonShop):
 
         assert (told.rung, told.refusals) == (done.reuse.rung, done.reuse.refusals)
         assert told.dependencies == done.reuse.dependencies
+
+
+async def test_explain_knows_a_lock_that_was_made_before(yard: PythonShop):
+    assert (await yard.shop.explain(PINNED)).rung is Rung.NONE
+    assert yard.ran() == []
+    await yard.build(PINNED)
+
+    assert (await yard.shop.explain(PINNED)).rung is Rung.RESULT
+    assert (await yard.shop.explain({**PINNED, "app.py": "pass\n"})).rung is Rung.LAYER
+    assert (await yard.shop.explain({**PINNED, "requirements.txt": "apple\n"})).rung is Rung.NONE
