@@ -56,11 +56,6 @@ class Environment:
 
     packages: Mapping[str, KeptPackage]
 
-    @property
-    def seconds(self) -> float:
-        """What installing them took."""
-        return sum(package.seconds for package in self.packages.values())
-
 
 class Environments:
     """Finds and keeps installed packages."""
