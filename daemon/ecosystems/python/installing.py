@@ -8,7 +8,7 @@ import io
 import posixpath
 import re
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -66,6 +66,7 @@ class PythonInstalling:
         """By the lines of the lock; each package's part of the seconds is that of its bytes."""
         root = site_packages(self._python)
         found = dict(self._kept(archive))
+        bytecode = _bytecode(found)
         records: dict[str, tuple[str, str]] = {
             str(canonicalize_name(match["name"])): (match["info"], path)
             for path in found
@@ -76,7 +77,9 @@ class PythonInstalling:
         for package in self._wanted:
             if package.name not in records:
                 raise BadOutput(f"{package.name} {package.version} was installed and has left no record of it.")
-            own = tuple(sorted(self._own(package.name, records, found), key=lambda file: file.path))
+            info, record = records[package.name]
+            lines = self._lines(record, found[record])
+            own = tuple(sorted(self._own(info, record, lines, found, bytecode), key=lambda file: file.path))
             part = seconds * sum(file.size for file in own) / total
             packages[package.line] = KeptPackage(fetched=Fetched(files=own), seconds=part)
         return packages
@@ -102,27 +105,30 @@ class PythonInstalling:
                     yield posixpath.normpath(f"/{entry.name}"), _File(digest, entry.size, bool(entry.mode & 0o100))
             self._blobs.adopt(staged)
 
+    def _lines(self, record: str, file: _File) -> list[list[str]]:
+        """What a record says, which whoever built the package may have written."""
+        try:
+            return list(csv.reader(io.StringIO(self._blobs.read(file.digest).decode())))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise BadOutput(f"{record} is no record: {error}") from None
+
     def _own(
-        self, name: str, records: Mapping[str, tuple[str, str]], found: Mapping[str, _File]
+        self,
+        info: str,
+        record: str,
+        lines: Sequence[Sequence[str]],
+        found: Mapping[str, _File],
+        bytecode: Mapping[str, Sequence[str]],
     ) -> Iterator[FetchedFile]:
-        info, record = records[name]
         root = site_packages(self._python)
-        lines = list(csv.reader(io.StringIO(self._blobs.read(found[record].digest).decode())))
         left_out = f"{info}/{_OF_UV}"
         paths = {posixpath.normpath(posixpath.join(root, line[0])) for line in lines if line and line[0] != left_out}
-        for path in sorted(paths | set(self._bytecode(paths, found))):
+        for path in sorted(paths.union(*(bytecode.get(source, ()) for source in paths))):
             if path == record:
                 yield self._record(path, [line for line in lines if line and line[0] != left_out])
             elif path in found and path.startswith(f"{ENVIRONMENT}/"):
                 file = found[path]
                 yield FetchedFile(path=path, digest=str(file.digest), size=file.size, executable=file.executable)
-
-    def _bytecode(self, sources: set[str], found: Mapping[str, _File]) -> Iterator[str]:
-        """What was compiled of these."""
-        for path in found:
-            match = _CACHED.fullmatch(path)
-            if match is not None and f"{match['directory']}{match['stem']}.py" in sources:
-                yield path
 
     def _record(self, path: str, lines: Sequence[Sequence[str]]) -> FetchedFile:
         """The record, without what was left out."""
@@ -130,3 +136,13 @@ class PythonInstalling:
         csv.writer(written, lineterminator="\n").writerows(lines)
         content = written.getvalue().encode()
         return FetchedFile(path=path, digest=str(self._blobs.put(content)), size=len(content))
+
+
+def _bytecode(found: Iterable[str]) -> Mapping[str, Sequence[str]]:
+    """What was compiled of each source."""
+    compiled: dict[str, list[str]] = {}
+    for path in found:
+        match = _CACHED.fullmatch(path)
+        if match is not None:
+            compiled.setdefault(f"{match['directory']}{match['stem']}.py", []).append(path)
+    return compiled

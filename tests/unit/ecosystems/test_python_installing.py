@@ -215,6 +215,14 @@ def test_a_package_that_left_no_record_is_an_output_that_is_refused(blobs: BlobS
         installed(blobs, archive, of("apple"), APPLE, BERRY)
 
 
+@pytest.mark.parametrize(
+    "said", [b"caf\xe9.py,,\n", b'"' + bytes(200_000), b"a\rb\rc,,\n"], ids=["bytes", "long", "lines"]
+)
+def test_a_record_that_is_none_is_an_output_that_is_refused(blobs: BlobStore, archive: Path, said: bytes):
+    with pytest.raises(BadOutput, match=r"apple-1\.0\.dist-info/RECORD is no record"):
+        installed(blobs, archive, {**of("apple"), f"{LIB}/apple-1.0.dist-info/RECORD": said}, APPLE)
+
+
 def test_a_record_below_another_directory_is_none(blobs: BlobStore, archive: Path):
     entries = {f"{LIB}/vendored/apple-1.0.dist-info/RECORD": record("apple-1.0.dist-info")}
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cache.blobs import BlobStore
-from cache.manifests.errors import BadSettings
+from cache.manifests.errors import BadSettings, UnsupportedSetting
 from cache.manifests.python.errors import HashMismatch, NoWheel, UnfitPython, UnknownExtra
 from cache.manifests.rust.errors import UnknownBinary
 from daemon.builds import ImageRequest, ImageSettings, Link
@@ -340,6 +340,27 @@ def test_what_says_how_to_compile_is_refused_and_not_passed_over(blobs: BlobStor
     with pytest.raises(BadSettings, match=f"`{key}` is for projects that are compiled") as refused:
         planned_python(blobs, settled(f"[build]\n{said}\n"))
     assert refused.value.evidence["key"] == key
+
+
+@pytest.mark.parametrize(
+    "asked", [{"features": ("fast",)}, {"default_features": False}, {"profile": "dev"}, {"link": Link.STATIC}]
+)
+def test_a_request_that_says_how_to_compile_is_refused(blobs: BlobStore, asked: dict[str, object]):
+    with pytest.raises(UnsupportedSetting, match="is for projects that are compiled"):
+        planned_python(blobs, **asked)
+
+
+def test_a_project_without_a_name_has_the_history_of_its_tag_and_its_image_does_not_depend_on_it(blobs: BlobStore):
+    def tagged(*tags: str, files: Files = SIMPLE) -> Plan:
+        return planned_python(blobs, files, images=(ImageRequest(tags=tags),)).plan
+
+    users = tagged("registry.example.org:5000/team/users:1", "other")
+
+    assert users.project == "users"
+    assert tagged().project == "app"
+    assert users.images[0].binary == "app"
+    assert users.result.digest == tagged("orders").result.digest
+    assert tagged("users", files=settled('[project]\nname = "said"\n')).project == "said"
 
 
 def test_a_guess_at_the_entrypoint_is_told_and_a_dynamic_version_too(blobs: BlobStore):
