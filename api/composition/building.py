@@ -170,8 +170,8 @@ def _toolchains(means: Means, behind: Behind, interpreters: Interpreters) -> Cur
     trials = Trials(find=canary.find, facts=facts, behind=behind)
 
     def seen(toolchain: Toolchain) -> None:
+        interpreters.put(toolchain)  # first: a build of Python would wait for it, and none waits for a trial
         trials.put(toolchain)
-        interpreters.put(toolchain)
 
     return CurrentToolchains(
         settings.images,

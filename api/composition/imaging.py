@@ -31,7 +31,10 @@ def imaging(means: Means, behind: Behind) -> Imaging:
     """Put it together."""
     store, blobs, reader = means.store, means.store.blobs, ElfReader()
     libraries = LibrarySource(means.engine.sandboxes, blobs, store, means.labels)
-    interpreters = Interpreters(blobs=blobs, source=libraries, reader=reader, architecture=AMD64, behind=behind)
+    kept = KeptLayers(store, blobs)
+    interpreters = Interpreters(
+        blobs=blobs, source=libraries, reader=reader, architecture=AMD64, kept=kept, behind=behind
+    )
     binaries = BinaryImages(Assembler(blobs, libraries, reader, AMD64))
     applications = ApplicationImages(
         blobs=blobs,
@@ -39,7 +42,7 @@ def imaging(means: Means, behind: Behind) -> Imaging:
         reader=reader,
         architecture=AMD64,
         interpreters=interpreters,
-        kept=KeptLayers(store, blobs),
+        kept=kept,
     )
     makers: dict[Grain, ImageMaker] = {
         Grain.UNITS: binaries,

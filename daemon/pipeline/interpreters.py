@@ -21,6 +21,7 @@ from daemon.image.rootfs import RootFile, complete, libraries
 from daemon.image.roots import dynamic_roots
 from daemon.image.toolchain_files import ToolchainFiles
 from daemon.keyed_locks import KeyedLocks
+from daemon.pipeline.kept_layers import KeptLayers
 from daemon.toolchains.toolchain import Toolchain
 
 _MOST = 8
@@ -40,8 +41,16 @@ class Interpreters:
     """Looks them up."""
 
     def __init__(
-        self, *, blobs: BlobStore, source: LibrarySource, reader: ElfReader, architecture: Architecture, behind: Behind
+        self,
+        *,
+        blobs: BlobStore,
+        source: LibrarySource,
+        reader: ElfReader,
+        architecture: Architecture,
+        kept: KeptLayers,
+        behind: Behind,
     ) -> None:
+        self._kept = kept
         self._blobs = blobs
         self._source = source
         self._reader = reader
@@ -79,7 +88,7 @@ class Interpreters:
     async def _ready(self, toolchain: Toolchain) -> None:
         try:
             async with self._source.open(toolchain.facts.image_id) as files:
-                await self.of(toolchain, files)
+                await self._kept.write((await self.of(toolchain, files)).layer)
         except BaseException:
             self._asked.discard(toolchain.facts.image_id)
             raise

@@ -14,7 +14,7 @@ from cache.blobs import BlobStore
 from cache.digest import Digest, DigestMismatch, NotADigest
 from cache.keys import Key, KeyKind, KeyPart
 from daemon.ecosystems.kept import Fetched, FetchedFile
-from daemon.image.layer import Blob
+from daemon.image.layer import Blob, write_layer
 from daemon.image.rootfs import RootFile
 from daemon.image.written import Part
 
@@ -44,11 +44,22 @@ class KeptLayers:
         kept = await asyncio.to_thread(self._read, listing) if listing is not None else None
         return kept or files
 
+    async def write(self, files: tuple[RootFile, ...]) -> None:
+        """Have the layer of these entries ahead of images that will name it."""
+        if not isinstance(await self.known(files), Blob):
+            await self.keep(files, await asyncio.to_thread(self._written, files))
+
     async def keep(self, files: tuple[RootFile, ...], layer: Blob) -> None:
         """Know it again; its blob is there."""
         file = FetchedFile(path="layer", digest=str(layer.digest), size=layer.size)
         listing = await asyncio.to_thread(self._blobs.put, msgspec.json.encode(Fetched(files=(file,))))
         await self._index.record_fetched(_name(files), listing)
+
+    def _written(self, files: tuple[RootFile, ...]) -> Blob:
+        with self._blobs.staging() as staging:
+            layer = write_layer(files, staging / "layer")
+            self._blobs.adopt({layer.digest: staging / "layer"})
+        return layer
 
     def _read(self, listing: Digest) -> Blob | None:
         try:

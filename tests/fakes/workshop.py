@@ -240,15 +240,21 @@ class Workshop:
             pusher=Pusher(blobs, self.registries.connect),
         )
         binaries = BinaryImages(Assembler(blobs, libraries, self._reader, AMD64))
+        kept_layers = KeptLayers(records, blobs)
         applications = ApplicationImages(
             blobs=blobs,
             source=libraries,
             reader=self._reader,
             architecture=AMD64,
             interpreters=Interpreters(
-                blobs=blobs, source=libraries, reader=self._reader, architecture=AMD64, behind=self.behind
+                blobs=blobs,
+                source=libraries,
+                reader=self._reader,
+                architecture=AMD64,
+                kept=kept_layers,
+                behind=self.behind,
             ),
-            kept=KeptLayers(records, blobs),
+            kept=kept_layers,
         )
         self.finish = FinishStage(
             makers={Grain.UNITS: binaries, Grain.LAYERS: binaries, Grain.PACKAGES: applications},
