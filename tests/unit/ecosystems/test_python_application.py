@@ -120,9 +120,12 @@ def test_what_the_settings_name_is_taken_instead(blobs: BlobStore):
         application(blobs, wrong)
 
 
-def test_the_application_is_titled_as_the_build_is_named(blobs: BlobStore):
-    assert application(blobs, PACKAGED, project="asked").name == "asked"
-    assert f"{SITE}/web-shop.pth" in written(application(blobs, PACKAGED, project="asked"))
+def test_an_application_has_its_own_name_whatever_its_history_is_called(blobs: BlobStore):
+    said = {**PACKAGED, "bloomery.toml": '[project]\nname = "said"\n'}
+
+    assert application(blobs, PACKAGED, project="asked") == application(blobs, PACKAGED)
+    assert application(blobs, PACKAGED).name == "web-shop"
+    assert application(blobs, said).name == "said"
 
 
 def test_what_cannot_be_an_application_is_refused(blobs: BlobStore):

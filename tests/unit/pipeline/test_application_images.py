@@ -47,10 +47,15 @@ class Making:
     def __init__(self, state: Path, python: bytes) -> None:
         self.blobs = BlobStore(state)
         self.engine = FakeEngine()
-        self.listings = Listings()
         self.source = LibrarySource(self.engine.sandboxes, self.blobs, MemoryIndex())
+        self.kept = KeptLayers(Listings(), self.blobs)
         self.interpreters = Interpreters(
-            blobs=self.blobs, source=self.source, reader=ElfReader(), architecture=AMD64, behind=Behind()
+            blobs=self.blobs,
+            source=self.source,
+            reader=ElfReader(),
+            architecture=AMD64,
+            kept=self.kept,
+            behind=Behind(),
         )
         self.toolchain_files: dict[str, Member] = {
             PYTHON.executable: file(python, 0o755),
@@ -92,7 +97,7 @@ class Making:
             reader=ElfReader(),
             architecture=AMD64,
             interpreters=self.interpreters,
-            kept=KeptLayers(self.listings, self.blobs),
+            kept=self.kept,
         )
         installed = Installed(environment=Environment(packages=kept), application=application, spent={}, reused=())
         return await maker.image(installed, replace(image, settings=asked), source, planned.plan), source, planned.plan

@@ -13,12 +13,15 @@ from daemon.behind import Behind
 from daemon.errors import EngineUnavailable
 from daemon.image.architecture import AMD64
 from daemon.image.elf import ElfReader
+from daemon.image.layer import Blob
 from daemon.image.library_source import LibrarySource
 from daemon.pipeline.interpreters import Interpreter, Interpreters
+from daemon.pipeline.kept_layers import KeptLayers
 from daemon.toolchains.toolchain import Toolchain
 from tests.fakes.engine import FakeEngine, file
 from tests.fakes.images import MemoryIndex
 from tests.fakes.python_projects import PYTHON, python_toolchain
+from tests.unit.pipeline.test_kept_layers import Listings
 
 OS = b"import sys\n"
 
@@ -31,8 +34,14 @@ class Looking:
         self.engine = FakeEngine()
         self.behind = Behind()
         self.source = LibrarySource(self.engine.sandboxes, self.blobs, MemoryIndex())
+        self.kept = KeptLayers(Listings(), self.blobs)
         self.interpreters = Interpreters(
-            blobs=self.blobs, source=self.source, reader=ElfReader(), architecture=AMD64, behind=self.behind
+            blobs=self.blobs,
+            source=self.source,
+            reader=ElfReader(),
+            architecture=AMD64,
+            kept=self.kept,
+            behind=self.behind,
         )
 
     def toolchain(self, name: str = "stable") -> Toolchain:
@@ -119,10 +128,13 @@ async def test_it_is_made_ready_behind_the_answers_and_a_build_finds_it(working:
     await working.idle()
     assert working.sandboxes() == 1
 
-    await working.of(stable)
+    found = await working.of(stable)
 
     assert working.sandboxes() == 1
     assert working.engine.containers == {}
+    layer = await working.kept.known(found.layer)
+    assert isinstance(layer, Blob)
+    assert Digest.of(working.blobs.read(layer.digest)) == layer.digest
 
 
 async def test_a_toolchain_without_python_has_nothing_to_be_made_ready(working: Looking):

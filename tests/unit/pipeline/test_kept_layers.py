@@ -8,7 +8,7 @@ import pytest
 from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.tree import EntryKind
-from daemon.image.layer import Blob
+from daemon.image.layer import Blob, write_layer
 from daemon.image.rootfs import Origin, RootFile, complete, symlink
 from daemon.pipeline.kept_layers import KeptLayers
 
@@ -69,6 +69,22 @@ async def test_the_same_entries_are_the_same_layer(kept: KeptLayers, blobs: Blob
     await kept.keep(entries(), layer)
 
     assert await kept.known(entries()) == layer
+
+
+async def test_a_layer_is_written_ahead_once(kept: KeptLayers, blobs: BlobStore, listings: Listings):
+    await kept.write(entries())
+
+    layer = await kept.known(entries())
+    assert isinstance(layer, Blob)
+    with blobs.staging() as staging:
+        assert layer == write_layer(entries(), staging / "layer")
+    blobs.path(layer.digest).write_bytes(b"as it was left")
+    rows = dict(listings.rows)
+
+    await kept.write(entries())
+
+    assert listings.rows == rows
+    assert blobs.path(layer.digest).read_bytes() == b"as it was left"
 
 
 async def test_why_an_entry_is_there_makes_no_other_layer(kept: KeptLayers, blobs: BlobStore):
