@@ -45,7 +45,7 @@ async def registries() -> AsyncIterator[Registries]:
 
 def stored(blobs: BlobStore, content: bytes = LAYER) -> Digest:
     config = json.dumps({"rootfs": {"type": "layers", "diff_ids": []}}).encode()
-    return blobs.put(manifest(Blob(blobs.put(config), len(config)), Blob(blobs.put(content), len(content))))
+    return blobs.put(manifest(Blob(blobs.put(config), len(config)), (Blob(blobs.put(content), len(content)),)))
 
 
 async def test_what_was_pushed_is_there_byte_for_byte(host: str, blobs: BlobStore, registries: Registries):

@@ -46,7 +46,7 @@ async def pusher(blobs: BlobStore, credentials: dict[str, Credentials]) -> Async
 
 def stored(blobs: BlobStore, content: bytes = LAYER) -> Digest:
     config, layer = blobs.put(b'{"config":1}'), blobs.put(content)
-    return blobs.put(manifest(Blob(config, 12), Blob(layer, len(content))))
+    return blobs.put(manifest(Blob(config, 12), (Blob(layer, len(content)),)))
 
 
 def at(registry: OciRegistry, repository: str = "team/users", tag: str = "1") -> RegistryReference:
