@@ -63,9 +63,9 @@ class Interpreters:
     def put(self, toolchain: Toolchain) -> None:
         """To be made ready when there is time, if it has a Python and never was; returns at once."""
         image = toolchain.facts.image_id
-        if toolchain.facts.python is not None and image not in self._asked:
+        asked = toolchain.facts.python is None or image in self._asked
+        if not asked and self._behind.put("interpreter", toolchain.name, partial(self._ready, toolchain)):
             self._asked.add(image)
-            self._behind.put("interpreter", toolchain.name, partial(self._ready, toolchain))
 
     async def of(self, toolchain: Toolchain, files: ToolchainFiles) -> Interpreter:
         """The interpreter of a toolchain that has one; `files` are its image's."""

@@ -32,7 +32,7 @@ class Looking:
     def __init__(self, state: Path) -> None:
         self.blobs = BlobStore(state)
         self.engine = FakeEngine()
-        self.behind = Behind()
+        self.behind = Behind(1)
         self.source = LibrarySource(self.engine.sandboxes, self.blobs, MemoryIndex())
         self.kept = KeptLayers(Listings(), self.blobs)
         self.interpreters = Interpreters(
@@ -158,3 +158,19 @@ async def test_one_that_could_not_be_made_ready_is_tried_again(working: Looking)
     assert working.sandboxes() == 2
     await working.of(stable)
     assert working.sandboxes() == 2
+
+
+async def test_one_for_which_there_was_no_room_is_asked_for_again(looking: Looking):
+    stable, nightly = looking.toolchain(), looking.toolchain("nightly")
+    looking.interpreters.put(stable)
+    looking.interpreters.put(nightly)
+    task = asyncio.create_task(looking.behind.run())
+    await looking.idle()
+    assert looking.sandboxes() == 1
+
+    looking.interpreters.put(nightly)
+    await looking.idle()
+
+    assert looking.sandboxes() == 2
+    task.cancel()
+    await asyncio.wait({task})
