@@ -3,11 +3,15 @@
 One oracle for all: the image is the clean build's, digest for digest.
 """
 
+import os
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from uv import find_uv_bin
 
 from cache.digest import Digest
 from cache.reuse import Rung, WhyNot
@@ -224,6 +228,60 @@ async def test_a_wheel_for_another_python_is_no_wheel(yard: Yard):
         assert failed.build.failure.kind in {"unresolvable", "no_wheel"}
     finally:
         yard.index.packages.remove(other)
+
+
+PYPROJECT = """\
+[project]
+name = "{name}"
+version = "0.1"
+requires-python = ">=3.11"
+dependencies = [{needs}]
+{more}"""
+
+
+SCRIPT = '[project.scripts]\nshop = "shop:main"\n'
+
+
+def uv_locked(place: Path, index: PackageIndex, files: Files) -> Files:
+    """With the lock that uv makes of them."""
+    for path, content in files.items():
+        (place / path).parent.mkdir(parents=True, exist_ok=True)
+        (place / path).write_text(str(content))
+    environment = {**os.environ, "UV_DEFAULT_INDEX": index.url, "UV_CACHE_DIR": str(place / "cache")}
+    subprocess.run([find_uv_bin(), "lock", "--quiet"], cwd=place, env=environment, check=True, capture_output=True)
+    return {**files, "uv.lock": (place / "uv.lock").read_text()}
+
+
+async def test_a_lock_of_uv_decides_and_its_project_is_installed_in_place(yard: Yard, tmp_path: Path):
+    said = 'import importlib.metadata as m\n\nimport green\n\n\ndef main():\n    print(green.word, m.version("shop"))\n'
+    files = {
+        "pyproject.toml": PYPROJECT.format(
+            name="shop", needs='"green"', more='[project.scripts]\nshop = "shop:main"\n'
+        ),
+        "src/shop/__init__.py": said,
+    }
+
+    built = await yard.build(uv_locked(tmp_path, yard.index, files), "uv")
+
+    assert (built.rung, built.compiled) == (Rung.NONE, {"green 1.0", "leaf 1.0"})
+    assert built.prints() == "green-1.0 0.1"
+    assert built.report.notes == ()
+
+
+async def test_a_member_of_a_workspace_that_another_needs_is_refused_and_not_left_out(yard: Yard, tmp_path: Path):
+    sources = "[tool.uv.sources]\nlib = { workspace = true }\n"
+    files = {
+        "pyproject.toml": '[tool.uv.workspace]\nmembers = ["shop", "lib"]\n',
+        "shop/pyproject.toml": PYPROJECT.format(name="shop", needs='"lib"', more=sources),
+        "shop/app.py": "import lib\n",
+        "lib/pyproject.toml": PYPROJECT.format(name="lib", needs="", more=""),
+        "lib/lib.py": "",
+    }
+
+    failed = await yard.shop.attempt(uv_locked(tmp_path, yard.index, files), scope="uv", directory="shop")
+
+    assert failed.build.failure is not None
+    assert failed.build.failure.kind == "unsupported_source"
 
 
 async def test_a_package_that_was_lost_is_installed_again(yard: Yard):
