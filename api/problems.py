@@ -42,6 +42,7 @@ STATUS_OF_KIND: Mapping[str, HTTPStatus] = {
     "invalid_request": HTTPStatus.UNPROCESSABLE_ENTITY,
     "blob_mismatch": HTTPStatus.UNPROCESSABLE_ENTITY,
     "unknown_toolchain": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "toolchain_without_python": HTTPStatus.UNPROCESSABLE_ENTITY,
     "bad_tag": HTTPStatus.UNPROCESSABLE_ENTITY,
     "not_pushable": HTTPStatus.UNPROCESSABLE_ENTITY,
     "bad_listing": HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -38,6 +38,8 @@ class StageName(StrEnum):
     FETCH = "fetch"
     COOK = "cook"
     COMMIT = "commit"
+    INSTALL = "install"
+    """Packages, where a language's dependencies are installed and not compiled, instead of the two before it."""
     FORK = "fork"
     """Of another lineage's workspace, instead of the three before it."""
     COMPILE = "compile"

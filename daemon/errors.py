@@ -66,6 +66,14 @@ class UnknownToolchain(Failure):
     blame = Blame.REQUEST
 
 
+class ToolchainWithoutPython(Failure):
+    """A Python project picks a toolchain that has no Python; `evidence["offered"]` has each one's version, or null."""
+
+    kind = "toolchain_without_python"
+    title = "This toolchain has no Python"
+    blame = Blame.REQUEST
+
+
 class BadTag(Failure):
     """A tag that no engine would take."""
 
@@ -91,7 +99,7 @@ class PushDenied(Failure):
 
 
 class NoToolchain(Failure):
-    """The configuration offers no toolchain at all."""
+    """No toolchain is offered at all, or none that has what the project's language needs."""
 
     kind = "no_toolchain"
     title = "No toolchain is offered yet"
@@ -99,6 +107,14 @@ class NoToolchain(Failure):
 
 
 # --- the source's
+
+
+class NoFittingPython(Failure):
+    """No offered toolchain has a Python that the project allows; `evidence["offered"]` has each one's version."""
+
+    kind = "no_fitting_python"
+    title = "No toolchain has a Python that the project allows"
+    blame = Blame.SOURCE
 
 
 class CompileFailed(Failure):
@@ -118,10 +134,18 @@ class DependencyFailed(Failure):
 
 
 class FetchFailed(Failure):
-    """Cargo could not get what the lock names: no such version, no such repository."""
+    """What the lock names could not be got: no such version, no such repository, other content."""
 
     kind = "fetch_failed"
     title = "A dependency could not be fetched"
+    blame = Blame.SOURCE
+
+
+class Unresolvable(Failure):
+    """No versions meet all requirements, or nobody can tell without running a package's code; the words are uv's."""
+
+    kind = "unresolvable"
+    title = "The requirements cannot be met together"
     blame = Blame.SOURCE
 
 

@@ -30,7 +30,9 @@ _OF_IMAGES = frozenset({"result", "observed"})
 """Rungs on which nothing is compiled."""
 _WORK_WIDTH = 30
 """Of what is compiled: the seconds beside it stand under each other from report to report."""
-_DONE = {"reuse": "Reused", "why not": "Why not", "compile": "Compiled"}
+_DONE = {"reuse": "Reused", "why not": "Why not", "compile": "Compiled", "install": "Installed"}
+_INSTALLING = {"python"}
+"""Ecosystems whose dependencies are installed, and not compiled."""
 """The heads of the reuse report, as they stand among cargo's own verbs."""
 
 
@@ -118,10 +120,11 @@ def references(build: Json) -> list[str]:
     return [image["reference"] for image in (build.get("outcome") or {}).get("images", ())]
 
 
-def reuse(report: Json) -> list[tuple[str, str]]:
+def reuse(report: Json, ecosystem: str = "") -> list[tuple[str, str]]:
     """The reuse report, each line with its head: the rung, why not a higher one, what is compiled, and notes."""
+    installing = ecosystem in _INSTALLING
     parent, saved = report.get("forked_from"), report.get("seconds_saved", 0)
-    told = [_reused(report)]
+    told = [_reused({name: value for name, value in report.items() if not installing or name != "compiled_twice"})]
     told += [f"copied from `{parent}`"] if parent else []
     told += [f"{duration(saved)} saved"] if saved else []
     rows = [("reuse", f"{report['rung']:<{_RUNG_WIDTH}} {', '.join(told)}")]
@@ -131,7 +134,7 @@ def reuse(report: Json) -> list[tuple[str, str]]:
             for at, line in enumerate(lines)
         ]
     if work := _work(report):
-        rows.append(("compile", work))
+        rows.append(("install" if installing else "compile", work))
     return rows + [("note", note) for note in report.get("notes", ())]
 
 
@@ -184,7 +187,9 @@ def report(build: Json, told_before: Collection[str] = ()) -> list[str]:
     """What a person wants to know after a build that succeeded, in a few lines; notes that were told are left out."""
     outcome = build["outcome"]
     notes = [note for note in outcome["reuse"].get("notes", ()) if note not in told_before]
-    told = [_told(head, text) for head, text in reuse({**outcome["reuse"], "notes": notes})]
+    told = [
+        _told(head, text) for head, text in reuse({**outcome["reuse"], "notes": notes}, outcome.get("ecosystem", ""))
+    ]
     for image in outcome["images"]:
         what = f"{image['binary']}: {size(image['size'])} in {count(image['files'], 'file')}"
         told.append(status("Image", f"{what} ({', '.join(image['tags']) or image['digest'][:19]})"))
@@ -234,7 +239,7 @@ def record(build: Json) -> list[str]:
     told = [f"{name:<10} {value}" for name, value in rows]
     told += [f"{'stage':<10} {stage['stage']:<9} {duration(stage['seconds'])}" for stage in build.get("stages", ())]
     if outcome:
-        told += [f"{head:<10} {text}" for head, text in reuse(outcome["reuse"])]
+        told += [f"{head:<10} {text}" for head, text in reuse(outcome["reuse"], outcome.get("ecosystem", ""))]
         for image in outcome["images"]:
             told.append(f"{'image':<10} {image['reference']}")
             told.append(f"{'':<10} {image['binary']}: {size(image['size'])} in {count(image['files'], 'file')}")
@@ -257,4 +262,4 @@ def explanation(answer: Json) -> list[str]:
         ("with", f"{answer['ecosystem']}, toolchain {answer['toolchain']}"),
         ("image" if len(answer["images"]) == 1 else "images", binaries),
     ]
-    return [f"{head:<7} {text}" for head, text in (*rows, *reuse(answer))]
+    return [f"{head:<7} {text}" for head, text in (*rows, *reuse(answer, answer["ecosystem"]))]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+from uv import find_uv_bin
+
 from api.client.console import Console
 from api.client.exits import Exit
 from daemon.config import Config
@@ -21,16 +23,22 @@ from daemon.network import resolve_network
 from daemon.toolchains import labels, offers, rustup
 from daemon.toolchains.check import check
 from daemon.toolchains.debian import Cached
-from daemon.toolchains.errors import BadToolchain
+from daemon.toolchains.errors import BadToolchain, NoUv
 from daemon.toolchains.kept import KeptFacts, user_cache
 from daemon.toolchains.make import Recipe, WayOut, make_from_image, make_from_rustup
-from daemon.toolchains.toolchain import Toolchain
+from daemon.toolchains.toolchain import Toolchain, ToolchainFacts
 from daemon.toolchains.trials import tried
+
+
+class _Python(TypedDict):
+    version: str
+    uv: str
 
 
 class _Row(TypedDict):
     name: str
     release: str
+    python: _Python | None
     reference: str
     image_id: str
     size: int
@@ -80,7 +88,7 @@ async def _run(args: argparse.Namespace, environ: Mapping[str, str], console: Co
 
 async def _make(args: argparse.Namespace, session: _Session) -> int:
     started = time.monotonic()
-    engine, console = session.engine, session.console
+    engine, console, uv = session.engine, session.console, _uv()
     recipe = Recipe(
         name=args.name,
         reference=args.tag or session.config.toolchains.images.get(args.name) or f"bloomery/toolchain:{args.name}",
@@ -89,13 +97,13 @@ async def _make(args: argparse.Namespace, session: _Session) -> int:
     if args.from_image:
         await make_from_image(
             engine.sandboxes, engine.images, engine.survey, recipe, args.from_image,
-            way_out=_way_out(session), progress=lambda line: console.say("Toolchain", line),
+            uv=uv, way_out=_way_out(session), progress=lambda line: console.say("Toolchain", line),
         )  # fmt: skip
     else:
         home = session.environ.get("RUSTUP_HOME") or Path(session.environ.get("HOME") or "/") / ".rustup"
         await make_from_rustup(
             engine.images, recipe, rustup.find(Path(home), args.from_rustup or args.name), session.cache,
-            environment=session.environ, cached=Cached.REMAKE if args.refresh else Cached.USE,
+            uv=uv, environment=session.environ, cached=Cached.REMAKE if args.refresh else Cached.USE,
             progress=lambda line: console.say("Toolchain", line),
         )  # fmt: skip
     image = await engine.images.inspect(recipe.reference)
@@ -111,6 +119,8 @@ async def _make(args: argparse.Namespace, session: _Session) -> int:
     made = Toolchain(name=recipe.name, image_reference=recipe.reference, facts=facts)
     if found.layout is None:
         console.say("Toolchain", _layout(found))
+    if facts.python is None:
+        console.say("Toolchain", _python(facts))
     console.say("Finished", f"{recipe.reference}, {facts.release}, {_size(image.size)} in {seconds:.1f} s")
     console.result(json.dumps(_row(made, image)) if args.json else recipe.reference)
     return Exit.DONE
@@ -133,11 +143,12 @@ async def _ls(args: argparse.Namespace, session: _Session) -> int:
     if args.json:
         session.console.result(json.dumps(rows, indent=2))
         return Exit.DONE
-    table = [("NAME", "RELEASE", "IMAGE", "SIZE", "PACKAGES", "REFERENCE")]
+    table = [("NAME", "RELEASE", "PYTHON", "UV", "IMAGE", "SIZE", "PACKAGES", "REFERENCE")]
     for row in rows:
         identity = row["image_id"].removeprefix("sha256:")[:12]
         added = " ".join(row["packages"]) or "-"
-        table.append((row["name"], row["release"], identity, _size(row["size"]), added, row["reference"]))
+        python = (row["python"]["version"], row["python"]["uv"]) if row["python"] else ("-", "-")
+        table.append((row["name"], row["release"], *python, identity, _size(row["size"]), added, row["reference"]))
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for cells in table:
         padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
@@ -161,8 +172,11 @@ async def _check(args: argparse.Namespace, session: _Session) -> int:
         else:
             against = {str(layout): why for layout, why in found.against.items()}
             result = {"name": toolchain.name, "works": True, "seconds": round(trial.seconds, 2)}
-            results.append({**result, "layout": facts.layout, "against": against})
-            line = f"{toolchain.name}: works ({facts.release}, {trial.seconds:.1f} s), {_layout(found)}"
+            python = {"python": _versions(facts), "python_lacks": facts.python_lacks}
+            results.append({**result, "layout": facts.layout, "against": against, **python})
+            line = (
+                f"{toolchain.name}: works ({facts.release}, {trial.seconds:.1f} s), {_layout(found)}, {_python(facts)}"
+            )
         if not args.json:
             session.console.result(line)
     if args.json:
@@ -174,6 +188,7 @@ def _row(toolchain: Toolchain, image: EngineImage) -> _Row:
     return _Row(
         name=toolchain.name,
         release=toolchain.facts.release,
+        python=_versions(toolchain.facts),
         reference=toolchain.image_reference,
         image_id=image.id,
         size=image.size,
@@ -188,8 +203,28 @@ def _layout(found: LayoutFound) -> str:
     return f"no layout that is known: it works from layers alone, without units and workspaces{against}"
 
 
+def _versions(facts: ToolchainFacts) -> _Python | None:
+    return None if facts.python is None else _Python(version=facts.python.version, uv=facts.python.uv)
+
+
+def _python(facts: ToolchainFacts) -> str:
+    if facts.python is not None:
+        return f"Python {facts.python.version}, uv {facts.python.uv}"
+    return f"no Python projects: it lacks {', '.join(facts.python_lacks)}"
+
+
 def _size(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 10**9 else f"{count / 1e6:.0f} MB"
+
+
+def _uv() -> Path:
+    try:
+        return Path(find_uv_bin())
+    except FileNotFoundError as absent:
+        raise NoUv(
+            "toolchain images hold the program uv, and it is not where Bloomery is installed: install Bloomery with "
+            f"all of its requirements ({' '.join(str(absent).split())})"
+        ) from absent
 
 
 def _way_out(session: _Session) -> WayOut:

@@ -3,10 +3,13 @@
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
+from api.composition.imaging import Imaging, imaging
 from api.composition.means import Means
 from api.composition.verifying import Keeping, Shared, verifying
 from cache.digest import Digest
 from daemon.behind import Behind
+from daemon.ecosystems.planned import Grain
+from daemon.ecosystems.python.ecosystem import INDEX, PythonEcosystem
 from daemon.ecosystems.rust.canary import Canary
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
@@ -15,11 +18,11 @@ from daemon.image.architecture import AMD64
 from daemon.image.elf import ElfReader
 from daemon.image.library_source import LibrarySource
 from daemon.ownership import Sources
-from daemon.pipeline.assemble import Assembler
 from daemon.pipeline.attempt import Attempts
 from daemon.pipeline.check import Checker
 from daemon.pipeline.compile import CompileStage
 from daemon.pipeline.cook import CookStage
+from daemon.pipeline.environments import Environments
 from daemon.pipeline.explain import Explainer
 from daemon.pipeline.fetch import FetchStage, NetworkAccess
 from daemon.pipeline.finish import FinishStage
@@ -27,6 +30,8 @@ from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.fork import Forks
 from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
+from daemon.pipeline.installed_ground import InstalledGround
+from daemon.pipeline.interpreters import Interpreters
 from daemon.pipeline.ladder import Ladder
 from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layers
@@ -47,6 +52,7 @@ from daemon.slots import Slots
 from daemon.toolchains.access_times import AccessTimes
 from daemon.toolchains.current import CurrentToolchains
 from daemon.toolchains.kept import TakingOver
+from daemon.toolchains.toolchain import Toolchain
 from daemon.toolchains.trials import Trials
 from daemon.units.background import Harvests
 from daemon.units.bound import UnitBound
@@ -97,6 +103,7 @@ class _Running:
     attempts: Attempts
     fetch: FetchStage
     compile: CompileStage
+    installed: InstalledGround
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,25 +119,27 @@ def building(means: Means, sources: Sources, keeping: Keeping) -> Building:
     store = means.store
     behind, slots = Behind(), Slots(means.config.builds.concurrent)
     underway = Underway(_harvests(means, behind), slots)
-    toolchains = _toolchains(means, behind)
-    libraries = LibrarySource(means.engine.sandboxes, store.blobs, store, means.labels)
-    deciding, ending = _deciding(means, toolchains), _ending(means, libraries)
+    images = imaging(means, behind)
+    toolchains = _toolchains(means, behind, images.interpreters)
+    deciding, ending = _deciding(means, toolchains), _ending(means, images)
     running = _running(means, ending)
     shared = Shared(
         fetch=running.fetch,
         compile=running.compile,
+        installed=running.installed,
         finish=ending.finish,
         publish=ending.publish,
         attempts=running.attempts,
         harvester=_harvester(means),
     )
     verifier = verifying(means, shared, running.settings, keeping)
+    compiling = _grounds(means, deciding, running, _Waiting(behind=behind, underway=underway))
     return Building(
         pipeline=Pipeline(
             plan=deciding.plan,
             weighing=deciding.weighing,
             fetch=running.fetch,
-            grounds=_grounds(means, deciding, running, _Waiting(behind=behind, underway=underway)),
+            grounds={Grain.UNITS: compiling, Grain.LAYERS: compiling, Grain.PACKAGES: running.installed},
             forecaster=deciding.forecaster,
             finish=ending.finish,
             results=store,
@@ -147,17 +156,23 @@ def building(means: Means, sources: Sources, keeping: Keeping) -> Building:
             forecaster=deciding.forecaster,
         ),
         toolchains=toolchains,
-        libraries=libraries,
+        libraries=images.libraries,
         behind=behind,
         slots=slots,
         verifier=verifier,
     )
 
 
-def _toolchains(means: Means, behind: Behind) -> CurrentToolchains:
+def _toolchains(means: Means, behind: Behind, interpreters: Interpreters) -> CurrentToolchains:
     store, engine, settings = means.store, means.engine, means.config.toolchains
     facts = store if means.kept_facts is None else TakingOver(store, means.kept_facts)
     canary = Canary(engine.sandboxes, scratch=means.state_dir.scratch, labels=means.labels)
+    trials = Trials(find=canary.find, facts=facts, behind=behind)
+
+    def seen(toolchain: Toolchain) -> None:
+        trials.put(toolchain)
+        interpreters.put(toolchain)
+
     return CurrentToolchains(
         settings.images,
         settings.default,
@@ -165,7 +180,7 @@ def _toolchains(means: Means, behind: Behind) -> CurrentToolchains:
         images=engine.images,
         sandboxes=engine.sandboxes,
         facts=facts,
-        seen=Trials(find=canary.find, facts=facts, behind=behind).put,
+        seen=seen,
     )
 
 
@@ -175,10 +190,18 @@ def _deciding(means: Means, toolchains: CurrentToolchains) -> _Deciding:
     workspaces = Workspaces(
         records=store, states=engine.survey, bounds=WorkspaceBounds(count=bounds.count, size=bounds.size)
     )
-    ladder = Ladder(index=store, observed=observed, workspaces=workspaces, images=engine.images, blobs=store.blobs)
+    ladder = Ladder(
+        index=store,
+        observed=observed,
+        workspaces=workspaces,
+        environments=Environments(store, store.blobs),
+        images=engine.images,
+        blobs=store.blobs,
+    )
+    crates = {name: url for name, url in means.network.mirrors.items() if name != INDEX}
     return _Deciding(
         plan=PlanStage(
-            ecosystems=(RustEcosystem(Host(mirrors=means.network.mirrors, cpu=processor())),),
+            ecosystems=(RustEcosystem(Host(mirrors=crates, cpu=processor())), PythonEcosystem(means.network.mirrors)),
             toolchains=toolchains,
             trees=store,
             blobs=store.blobs,
@@ -198,14 +221,22 @@ def _running(means: Means, ending: _Ending) -> _Running:
     access_times = AccessTimes(
         survey=engine.survey, sandboxes=engine.sandboxes, answers=store, labels=means.labels, runtime=runtime
     )
+    fetch = FetchStage(
+        engine=engine.sandboxes,
+        index=store,
+        blobs=store.blobs,
+        access=NetworkAccess(network=network.mode, ca_bundle=means.ca_bundle, environment=network.environment),
+        scratch=means.state_dir.scratch,
+        limit=limits.file_size,
+    )
     return _Running(
         settings=settings,
         attempts=Attempts(engine=engine.sandboxes, settings=settings, publish=ending.publish),
-        fetch=FetchStage(
+        fetch=fetch,
+        installed=InstalledGround(
+            environments=Environments(store, store.blobs),
+            fetch=fetch,
             engine=engine.sandboxes,
-            index=store,
-            blobs=store.blobs,
-            access=NetworkAccess(network=network.mode, ca_bundle=means.ca_bundle, environment=network.environment),
             scratch=means.state_dir.scratch,
             limit=limits.file_size,
         ),
@@ -266,8 +297,8 @@ def _harvests(means: Means, behind: Behind) -> Harvests:
     )
 
 
-def _ending(means: Means, libraries: LibrarySource) -> _Ending:
-    blobs, engine, reader = means.store.blobs, means.engine, ElfReader()
+def _ending(means: Means, images: Imaging) -> _Ending:
+    blobs, engine = means.store.blobs, means.engine
 
     def archive(manifest: Digest) -> AsyncGenerator[bytes, None]:
         return layout.archive(manifest, (), blobs)
@@ -275,11 +306,11 @@ def _ending(means: Means, libraries: LibrarySource) -> _Ending:
     pusher = Pusher(blobs, means.registries.connect)
     publish = PublishStage(images=engine.images, tags=means.store, archive=archive, pusher=pusher)
     finish = FinishStage(
-        assembler=Assembler(blobs, libraries, reader, AMD64),
-        checker=Checker(blobs, reader, AMD64),
+        makers=images.makers,
+        checker=Checker(blobs, images.reader, AMD64),
         publish=publish,
         images=engine.images,
         engine=engine.sandboxes,
         limits=means.config.limits.sandbox(),
     )
-    return _Ending(publish=publish, finish=finish, reader=reader)
+    return _Ending(publish=publish, finish=finish, reader=images.reader)

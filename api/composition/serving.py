@@ -22,6 +22,7 @@ from api.http.openapi import describe
 from api.http.readiness import Check, Readiness, disk, remembered
 from api.version import own_version
 from cache.manifests import errors as manifest_errors
+from cache.manifests.python import errors as python_errors
 from cache.manifests.rust import errors as rust_errors
 from daemon.admission import Admission, Pushes
 from daemon.artifacts import StoredArtifacts
@@ -54,6 +55,17 @@ _SOURCE_FAILURES = (
     rust_errors.UnknownFeature,
     rust_errors.MissingFeature,
     rust_errors.UnknownProfile,
+    python_errors.BadRequirements,
+    python_errors.UnsupportedRequirement,
+    python_errors.UnsupportedSource,
+    python_errors.NoWheel,
+    python_errors.HashMismatch,
+    python_errors.UnfitPython,
+    python_errors.UnknownExtra,
+    python_errors.NoEntrypoint,
+    python_errors.AmbiguousEntrypoint,
+    python_errors.UnsupportedEntrypoint,
+    python_errors.CompiledProject,
 )
 
 

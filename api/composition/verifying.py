@@ -4,15 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.composition.means import Means
+from daemon.ecosystems.planned import Grain
 from daemon.maintenance import Maintenance
 from daemon.metrics import Metrics
 from daemon.pipeline.attempt import Attempts
 from daemon.pipeline.clean import CleanBuilds, giving_way
 from daemon.pipeline.compile import CompileStage
+from daemon.pipeline.compiled_anew import CompiledAnew
 from daemon.pipeline.cook import CookStage
 from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.finish import FinishStage
 from daemon.pipeline.given import GivenUnits
+from daemon.pipeline.installed_anew import InstalledAnew
+from daemon.pipeline.installed_ground import InstalledGround
 from daemon.pipeline.publish import PublishStage
 from daemon.pipeline.sandboxes import SandboxSettings
 from daemon.units.harvest import Harvester
@@ -37,6 +41,7 @@ class Shared:
 
     fetch: FetchStage
     compile: CompileStage
+    installed: InstalledGround
     finish: FinishStage
     publish: PublishStage
     attempts: Attempts
@@ -46,17 +51,20 @@ class Shared:
 def verifying(means: Means, shared: Shared, sandboxes: SandboxSettings, keeping: Keeping) -> Verifier:
     """Put it together; its sandboxes are as those of builds, and give way to them."""
     store, engine = means.store, means.engine
+    compiled = CompiledAnew(
+        fetch=shared.fetch,
+        cook=CookStage(images=engine.images, given=GivenUnits(records=store, blobs=store.blobs)),
+        compile=shared.compile,
+        engine=engine.sandboxes,
+        images=engine.images,
+        units=shared.harvester,
+    )
     return Verifier(
         rate=means.config.verify.rate,
         clean=CleanBuilds(
-            fetch=shared.fetch,
-            cook=CookStage(images=engine.images, given=GivenUnits(records=store, blobs=store.blobs)),
-            compile=shared.compile,
+            ways={Grain.UNITS: compiled, Grain.LAYERS: compiled, Grain.PACKAGES: InstalledAnew(shared.installed)},
             finish=shared.finish,
             attempts=Attempts(engine=engine.sandboxes, settings=giving_way(sandboxes), publish=shared.publish),
-            engine=engine.sandboxes,
-            images=engine.images,
-            units=shared.harvester,
         ),
         records=store,
         revocation=Revocation(

@@ -36,6 +36,8 @@ def parse(file: str, content: bytes, cause: type[Failure] = BadManifest) -> "Tab
         column = int(place["column"]) if place and place["column"] else None
         shown = _excerpt(text, line)
         raise cause(f"{file}, line {line}: {what}{shown}", file=file, line=line, column=column) from None
+    except ValueError:  # Python reads no integer of more than some thousand digits
+        raise cause(f"{file}: an integer has too many digits", file=file) from None
     except RecursionError:
         raise cause(f"{file}: values are nested too deeply", file=file) from None
 

@@ -4,7 +4,7 @@ from cache.errors import Blame, Failure
 
 
 class NoManifest(Failure):
-    """There is no `Cargo.toml` where the request says the project is."""
+    """Where the request says the project is, no file says what it depends on: no `Cargo.toml`, and none of Python's."""
 
     kind = "no_manifest"
     title = "The source tree has no manifest"

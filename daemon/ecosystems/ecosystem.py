@@ -4,16 +4,17 @@ An `Ecosystem` turns a source tree and a request into a `Project`; the project t
 what came of it. The stages (`daemon.pipeline`) own the containers, the project never sees one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cache.digest import Digest
 from cache.errors import Failure
 from cache.manifests.source import SourceFiles
 from cache.tree import SourceTree
-from daemon.ecosystems.kept import Fetched, Keeping
+from daemon.ecosystems.application import Application
+from daemon.ecosystems.kept import Fetched, Keeping, KeptPackage
 from daemon.ecosystems.planned import Plan, Source
 from daemon.ecosystems.step import Compiled, FetchStep, Fork, Reads, Recompile, Remembered, Step, StepReader
 from daemon.events import Progress
@@ -130,12 +131,34 @@ class Cooking(Protocol):
         ...
 
 
+class Installing(Protocol):
+    """The side of a planned project that installs packages, each of them by itself."""
+
+    @property
+    def taken(self) -> str:
+        """The directory of the sandbox that has them afterwards."""
+        ...
+
+    def step(self, fetched: Fetched | None) -> Step:
+        """Install all that the project lacks; None in the sandbox that fetched, where it lies already."""
+        ...
+
+    def installed(self, archive: Path, seconds: float) -> Mapping[str, KeptPackage]:
+        """What each package has brought, from the tar of what was taken, as blobs; it took `seconds`. Blocks."""
+        ...
+
+
 class Project(Protocol):
-    """A planned project: what each step does, and what came of it."""
+    """A planned project: what it will do, and what it needs from outside."""
 
     @property
     def plan(self) -> Plan:
         """What it will do."""
+        ...
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What every sandbox of its dependencies is made with."""
         ...
 
     @property
@@ -148,6 +171,15 @@ class Project(Protocol):
         """Its side that knows single packages again."""
         ...
 
+    def reader(self, progress: Progress) -> StepReader:
+        """A reader for the output of one step, whichever it is."""
+        ...
+
+
+@runtime_checkable
+class CompiledProject(Project, Protocol):
+    """One of a language whose images hold binaries."""
+
     @property
     def cooking(self) -> Cooking:
         """Its side that compiles dependencies."""
@@ -158,8 +190,26 @@ class Project(Protocol):
         """Its side that compiles the sources."""
         ...
 
-    def reader(self, progress: Progress) -> StepReader:
-        """A reader for the output of one step, whichever it is."""
+
+@runtime_checkable
+class InstalledProject(Project, Protocol):
+    """One of a language whose images hold an interpreter, installed packages, and sources as they are."""
+
+    @property
+    def installing(self) -> Installing:
+        """Its side that installs packages."""
+        ...
+
+    @property
+    def application(self) -> Application:
+        """What of the tree its image holds, and what it starts."""
+        ...
+
+    def lacking(self, names: Collection[str]) -> tuple["InstalledProject", ...]:
+        """The same, where only these packages have to be fetched and installed, named as they are kept.
+
+        In parts that are installed apart, for what runs in one of them must not reach the others.
+        """
         ...
 
 

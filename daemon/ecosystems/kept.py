@@ -9,11 +9,12 @@ from cache.digest import Digest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedFile:
-    """One file that the fetch step brought: where it goes in a sandbox, and its blob."""
+    """One file that a step brought: where it goes, and its blob."""
 
     path: str
     digest: str
     size: int
+    executable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +35,13 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptPackage:
-    """What is kept of one package; JSON under its name."""
+    """What is kept of one package, as it was fetched or as it was installed; JSON under its name."""
 
     fetched: Fetched
     unwanted_by: tuple[str, ...] = ()
     """The dependents that a fetch did not bring it for, because they need it on other platforms alone."""
+    seconds: float = 0.0
+    """What installing it took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,20 @@ class Grain(StrEnum):
     UNITS = "units"
     LAYERS = "layers"
     """Whole layers alone: how it keeps what it compiles is not known (law 12)."""
+    PACKAGES = "packages"
+    """Installed packages, each by itself; nothing is compiled of the sources, and no engine's image is made of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackagesOf:
+    """What is kept of installed packages for a project."""
+
+    key: Digest
+    """The unit key: what was installed under another may not be used."""
+    parts: Key
+    """What `key` is the digest of."""
+    names: tuple[str, ...]
+    """A line of the lock for each, as they are kept: `name version source checksum`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,5 +94,7 @@ class Plan:
     """The project's name where its layer may not be shared with others (law 6)."""
     units: UnitsOf | None = None
     """None where nothing of its cook may be stored or put in."""
+    packages: PackagesOf | None = None
+    """What its environment is put together of, where packages are installed and not compiled."""
     grain: Grain = Grain.UNITS
     notes: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ An image has no ld.so.cache, so what was found through it is placed into the loa
 """
 
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from daemon.errors import MissingLibrary
@@ -64,6 +64,16 @@ class _Place:
 
     directory: str
     moves: bool
+
+
+def tls_library(found: Iterable[Library]) -> str | None:
+    """The first of these libraries that speaks TLS."""
+    return next((one.elf.soname or one.path for one in found if one.elf.is_tls_library), None)
+
+
+def not_included(found: Iterable[Library], there: Container[str]) -> list[Library]:
+    """What an image holds already, by these paths, is not put there twice."""
+    return [library for library in found if library.path not in there]
 
 
 async def closure(

@@ -77,6 +77,17 @@ class Inclusion:
         reason = f"certificates: TLS is linked ({why})"
         return stored(CERTIFICATES, Origin.CERTIFICATES, reason, digest=file.digest, size=file.size, source=file.source)
 
+    async def trust(
+        self, files: ToolchainFiles, why: str | None, included: Iterable[RootFile]
+    ) -> tuple[tuple[RootFile, ...], tuple[str, ...]]:
+        """The CA bundle where TLS is spoken, `why` tells by whom, and a warning where there is none to be had."""
+        if why is None or any(file.path == CERTIFICATES for file in included):
+            return (), ()
+        file = await self.certificates(files, why)
+        if file is None:
+            return (), (f"TLS is linked ({why}), and the toolchain image has no CA bundle: {CERTIFICATES} is missing",)
+        return (file,), ()
+
     async def _from_toolchain(self, asset: AssetSet, files: ToolchainFiles) -> list[RootFile]:
         reason = f"included: {asset.name}"
         if asset.file:

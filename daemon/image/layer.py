@@ -36,13 +36,17 @@ def member(file: RootFile) -> Member:
         gid=file.gid,
         content=file.content,
         source=file.source,
+        digest=file.digest,
         size=file.size,
         target=file.target,
     )
 
 
 def write_layer(files: Iterable[RootFile], path: Path) -> Blob:
-    """Write the layer to a new file and name it; `files` are complete and sorted. Blocks: call it in a thread."""
+    """Write the layer to a new file and name it; `files` are complete and sorted. Blocks: call it in a thread.
+
+    `DigestMismatch` for a file that was damaged on disk.
+    """
     name, size = hashlib.sha256(), 0
     with path.open("xb") as stream:
         for piece in tarball.pieces(member(file) for file in files):

@@ -8,7 +8,7 @@ import json
 import posixpath
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ def plan(binary: str, settings: ImageSettings) -> ImagePlan:
     )
 
 
-def config(image: ImagePlan, extra: Mapping[str, str], layer: Blob, architecture: Architecture) -> bytes:
+def config(image: ImagePlan, extra: Mapping[str, str], layers: Sequence[Blob], architecture: Architecture) -> bytes:
     """The image configuration; `extra` environment gives way to what was asked for."""
     environment = {**extra, **image.environment}
     settings: dict[str, Any] = {
@@ -103,20 +103,20 @@ def config(image: ImagePlan, extra: Mapping[str, str], layer: Blob, architecture
             "os": "linux",
             "created": CREATED,
             "config": settings,
-            "rootfs": {"type": "layers", "diff_ids": [str(layer.digest)]},
-            "history": [{"created": CREATED, "created_by": "bloomery"}],
+            "rootfs": {"type": "layers", "diff_ids": [str(layer.digest) for layer in layers]},
+            "history": [{"created": CREATED, "created_by": "bloomery"} for _ in layers],
         }
     )
 
 
-def manifest(config: Blob, layer: Blob) -> bytes:
-    """The image manifest."""
+def manifest(config: Blob, layers: Sequence[Blob]) -> bytes:
+    """The image manifest; layers lowest first."""
     return _canonical(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "config": descriptor(CONFIG_TYPE, config),
-            "layers": [descriptor(LAYER_TYPE, layer)],
+            "layers": [descriptor(LAYER_TYPE, layer) for layer in layers],
         }
     )
 

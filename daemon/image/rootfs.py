@@ -36,6 +36,12 @@ class Origin(StrEnum):
     """Found necessary, not asked for."""
     INCLUDED = "included"
     """Asked for by name."""
+    INTERPRETER = "interpreter"
+    """The program that runs the sources, and its own library."""
+    PACKAGE = "package"
+    """Of an installed package."""
+    APPLICATION = "application"
+    """The sources themselves, where these are what runs, and what is written for them."""
     ACCOUNTS = "accounts"
     DIRECTORY = "directory"
 

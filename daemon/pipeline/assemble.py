@@ -6,38 +6,34 @@ binary, the settings and the toolchain image alone.
 
 import asyncio
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import msgspec
 
 from cache.digest import Digest
-from cache.tree import EntryKind, SourceTree
-from daemon.builds import ContentEntry, ImageSettings, Link
+from cache.tree import SourceTree
+from daemon.builds import ImageSettings, Link
 from daemon.errors import BadOutput, NotStatic
 from daemon.image import manifest
 from daemon.image.architecture import Architecture
+from daemon.image.assembled import AssembledImage
 from daemon.image.blobs import Blobs
-from daemon.image.closure import Library, Root, closure
+from daemon.image.closure import Root, closure, not_included, tls_library
 from daemon.image.elf import Elf, ElfInput, ElfReader
-from daemon.image.image_files import Overlay, elf_magic
+from daemon.image.image_files import Overlay
 from daemon.image.includes import Inclusion
-from daemon.image.layer import Blob, write_layer
 from daemon.image.library_source import LibrarySource
 from daemon.image.rootfs import (
     APP,
     CERTIFICATES,
     Origin,
-    RootFile,
     accounts,
     complete,
     libraries,
     places,
     stored,
 )
-from daemon.image.toolchain_files import ToolchainFiles
+from daemon.image.roots import dynamic_roots
 from daemon.image.wishes import unmet
+from daemon.image.written import write_image
 from daemon.toolchains.toolchain import Toolchain
 
 
@@ -49,45 +45,6 @@ class CompiledBinary:
     digest: Digest
     size: int
     symbols: Digest | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssembledImage:
-    """A runtime image, whole in the store of blobs, not yet in any engine."""
-
-    binary: str
-    manifest_digest: Digest
-    """The image's name in the cache and in comparisons."""
-    image_id: Digest
-    """The configuration's digest: the image's ID in a classic engine."""
-    layer_digest: Digest
-    """The layer's diff ID, too."""
-    rootfs: tuple[RootFile, ...]
-    """Every entry, sorted by path."""
-    listing: Digest
-    """The blob with the JSON list of `ContentEntry`."""
-    symbols: Digest | None
-    entrypoint: tuple[str, ...]
-    user: str
-    """Numbers, as `65532:65532`."""
-    working_directory: str
-    environment: Mapping[str, str]
-    warnings: tuple[str, ...]
-
-    @property
-    def contents(self) -> tuple[ContentEntry, ...]:
-        """Every entry with the reason for it."""
-        return tuple(file.entry for file in self.rootfs)
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files together."""
-        return sum(file.size for file in self.rootfs)
-
-    @property
-    def file_count(self) -> int:
-        """Regular files."""
-        return sum(file.kind is EntryKind.FILE for file in self.rootfs)
 
 
 class Assembler:
@@ -118,10 +75,14 @@ class Assembler:
         inclusion = Inclusion(self._blobs, self._architecture, toolchain.name)
         async with self._source.open(toolchain.facts.image_id) as files:
             included = await inclusion.files(plan.include, tree, directory, plan.working_directory, files)
-            roots = (binary, *(await self._included_roots(included) if not binary.elf.static else ()))
+            roots = (
+                binary,
+                *(await dynamic_roots(included, self._reader, self._architecture) if not binary.elf.static else ()),
+            )
             image = f"toolchain image {toolchain.image_reference}"
             found = await closure(roots, Overlay(included, files), self._reader, self._architecture, image)
-            certificates, warnings = await self._certificates(inclusion, binary, found, included, files)
+            why = binary.elf.speaks_tls or tls_library(found)
+            certificates, warnings = await inclusion.trust(files, why, included)
         entries = [
             stored(
                 binary.path,
@@ -132,7 +93,7 @@ class Assembler:
                 source=self._blobs.path(output.digest),
                 mode=0o755,
             ),
-            *libraries(_not_included(found, included)),
+            *libraries(not_included(found, {file.path for file in included})),
             *included,
             *certificates,
             *places(plan.account, plan.working_directory),
@@ -141,12 +102,14 @@ class Assembler:
         rootfs = complete(entries)
         trusted = any(file.path == CERTIFICATES for file in rootfs)
         extra = {"SSL_CERT_FILE": CERTIFICATES} if trusted else {}
-        written = await asyncio.to_thread(self._write, rootfs, plan, extra)
+        written = await asyncio.to_thread(
+            write_image, (rootfs,), rootfs, plan, extra, architecture=self._architecture, blobs=self._blobs
+        )
         return AssembledImage(
             binary=output.name,
             manifest_digest=written.manifest,
             image_id=written.config,
-            layer_digest=written.layer,
+            layers=tuple(layer.digest for layer in written.layers),
             listing=written.listing,
             rootfs=rootfs,
             symbols=output.symbols,
@@ -179,69 +142,3 @@ class Assembler:
                 libraries=list(needed),
             )
         return elf
-
-    async def _included_roots(self, included: Iterable[RootFile]) -> Sequence[Root]:
-        """The ELF files for this machine among what is included: what they need has to be there, too."""
-        candidates = await asyncio.to_thread(elf_magic, included)
-        inputs = [ElfInput(digest, source, path) for path, digest, source in candidates]
-        elves = zip(candidates, await self._reader.look(inputs), strict=True)
-        return [
-            Root(path=path, elf=elf)
-            for (path, _, _), elf in elves
-            if elf is not None and elf.machine == self._architecture.machine and elf.dynamic
-        ]
-
-    async def _certificates(
-        self,
-        inclusion: Inclusion,
-        binary: Root,
-        found: Iterable[Library],
-        included: Iterable[RootFile],
-        files: ToolchainFiles,
-    ) -> tuple[tuple[RootFile, ...], tuple[str, ...]]:
-        """The CA bundle, where TLS is linked into the binary or into a library that it needs."""
-        why = binary.elf.speaks_tls or next(
-            (one.elf.soname or one.path for one in found if one.elf.is_tls_library), None
-        )
-        if why is None or any(file.path == CERTIFICATES for file in included):
-            return (), ()
-        file = await inclusion.certificates(files, why)
-        if file is None:
-            return (), (f"TLS is linked ({why}), and the toolchain image has no CA bundle: {CERTIFICATES} is missing",)
-        return (file,), ()
-
-    def _write(self, rootfs: Sequence[RootFile], plan: manifest.ImagePlan, extra: Mapping[str, str]) -> "_WrittenBlobs":
-        with self._blobs.staging() as staging:
-            layer_file = staging / "layer"
-            layer = write_layer(rootfs, layer_file)
-            config = _stage(staging / "config", manifest.config(plan, extra, layer, self._architecture))
-            image = _stage(staging / "manifest", manifest.manifest(config, layer))
-            listing = _stage(staging / "contents", msgspec.json.encode([file.entry for file in rootfs]))
-            self._blobs.adopt(
-                {
-                    layer.digest: layer_file,
-                    config.digest: staging / "config",
-                    image.digest: staging / "manifest",
-                    listing.digest: staging / "contents",
-                }
-            )
-        return _WrittenBlobs(manifest=image.digest, config=config.digest, layer=layer.digest, listing=listing.digest)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _WrittenBlobs:
-    manifest: Digest
-    config: Digest
-    layer: Digest
-    listing: Digest
-
-
-def _stage(path: Path, content: bytes) -> Blob:
-    path.write_bytes(content)
-    return Blob(Digest.of(content), len(content))
-
-
-def _not_included(found: Iterable[Library], included: Iterable[RootFile]) -> list[Library]:
-    """Libraries that the image holds already because they were included are not put there twice."""
-    there = {file.path for file in included}
-    return [library for library in found if library.path not in there]

@@ -15,25 +15,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from cache.digest import Digest
+from cache.digest import Digest, DigestMismatch
 from cache.tree import EntryKind, SourceTree
 from daemon.builds import ContentEntry
 from daemon.engine.engine import EngineImage, Exit, Limits, OutputSink, OutputStream, SandboxSpec
 from daemon.engine.settled import to_the_end
 from daemon.errors import CheckFailed, ImageGone, MissingLibrary
 from daemon.image.architecture import Architecture
+from daemon.image.assembled import AssembledImage
 from daemon.image.blobs import Blobs
-from daemon.image.closure import Root, closure
-from daemon.image.elf import ElfInput, ElfReader
-from daemon.image.image_files import ImageFiles, elf_magic
+from daemon.image.closure import closure
+from daemon.image.elf import ElfReader
+from daemon.image.image_files import ImageFiles
 from daemon.image.rootfs import Origin, RootFile
-from daemon.pipeline.assemble import AssembledImage
+from daemon.image.roots import dynamic_roots
 
 _CHUNK = 1 << 18
 _TAIL = 4096
 _SET_ID = 0o6000
 _RUNNABLE = 0o111
 _EMPTY = Digest.of(b"")
+_PROGRAMS = (Origin.BINARY, Origin.INTERPRETER)
+_OTHERS = (Origin.INCLUDED, Origin.PACKAGE)
+_MAY_BE_SOURCES = (Origin.INCLUDED, Origin.APPLICATION)
 
 
 class CheckImages(Protocol):
@@ -77,6 +81,7 @@ class Checker:
         """All that can be proved without running anything; `CheckFailed` names everything that is wrong.
 
         `sysroot_digests` are SHA-256 as hexadecimal digits: the files of the toolchain that must not be shipped.
+        `DigestMismatch` for a layer that was damaged on disk.
         """
         written = await asyncio.to_thread(_written, self._blobs, image)
         wrong = [
@@ -93,17 +98,11 @@ class Checker:
     async def _unresolved(self, image: AssembledImage) -> Sequence[str]:
         """What the loader would not find among the image's own files."""
         # the binary first: its loader says where the loader of the image looks
-        own = [file for file in image.rootfs if file.origin is Origin.BINARY]
-        own += [file for file in image.rootfs if file.origin is Origin.INCLUDED]
-        found = await asyncio.to_thread(elf_magic, own)
-        elves = await self._reader.look([ElfInput(digest, source, path) for path, digest, source in found])
-        if not elves or elves[0] is None or elves[0].static:
+        own = [file for file in image.rootfs if file.origin in _PROGRAMS]
+        own += [file for file in image.rootfs if file.origin in _OTHERS]
+        roots = await dynamic_roots(own, self._reader, self._architecture)
+        if not roots or own[0].path != roots[0].path:
             return ()
-        roots = [
-            Root(path=path, elf=elf)
-            for (path, _, _), elf in zip(found, elves, strict=True)
-            if elf is not None and elf.machine == self._architecture.machine and elf.dynamic
-        ]
         try:
             await closure(roots, ImageFiles(image.rootfs), self._reader, self._architecture, "the image")
         except MissingLibrary as missing:
@@ -123,14 +122,17 @@ class _Written:
 
 
 def _written(blobs: Blobs, image: AssembledImage) -> Mapping[str, _Written]:
-    """The layer that the manifest leads to, read back, every file hashed."""
+    """What the layers come to that the manifest leads to, read back, every file hashed."""
     manifest = json.loads(blobs.path(image.manifest_digest).read_bytes())
     config = json.loads(blobs.path(Digest.parse(manifest["config"]["digest"])).read_bytes())
-    (layer,) = manifest["layers"]
-    path = blobs.path(Digest.parse(layer["digest"]))
-    if config["rootfs"]["diff_ids"] != [layer["digest"]] or str(Digest.of_file(path)) != layer["digest"]:
+    layers = [Digest.parse(layer["digest"]) for layer in manifest["layers"]]
+    if config["rootfs"]["diff_ids"] != [str(layer) for layer in layers]:
         raise CheckFailed(f"{image.binary}: the layer is not the one that the configuration names")
-    return dict(_entries(path))
+    for layer in layers:
+        # One that was written before may have been damaged since: it is dropped, and written again.
+        if (found := Digest.of_file(blobs.path(layer))) != layer:
+            raise DigestMismatch(layer, found)
+    return {path: entry for layer in layers for path, entry in _entries(blobs.path(layer))}
 
 
 def _entries(layer: Path) -> Iterator[tuple[str, _Written]]:
@@ -164,7 +166,7 @@ def _differences(contents: Sequence[ContentEntry], written: Mapping[str, _Writte
 def _from_sources(files: Sequence[RootFile], tree: SourceTree) -> Iterator[str]:
     sources = {entry.digest: entry.path for entry in tree.files() if entry.digest != _EMPTY}
     for file in files:
-        if file.digest in sources and file.origin is not Origin.INCLUDED:
+        if file.digest in sources and file.origin not in _MAY_BE_SOURCES:
             yield f"{file.path} is {sources[file.digest]} of the source tree"
 
 

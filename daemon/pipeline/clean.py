@@ -4,45 +4,25 @@ What the lock proves need not be fetched again; everything is compiled. No tag, 
 comes of it, and its layer's image goes with it. It has sandboxes of its own, in which builds have precedence.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
-
-import structlog
 
 from cache.digest import Digest
 from cache.errors import Blame, Failure
 from cache.units import UnitRecord
 from daemon.builds import Build, ContentEntry, Reuse
-from daemon.ecosystems.ecosystem import Project
-from daemon.engine.engine import Archive, Images, Sandboxes
+from daemon.ecosystems.planned import Grain
 from daemon.engine.settled import to_the_end
 from daemon.errors import FetchFailed
-from daemon.pipeline.assemble import AssembledImage
+from daemon.image.assembled import AssembledImage
 from daemon.pipeline.attempt import Attempt, Attempts
-from daemon.pipeline.compile import CompileResult, CompileStage, Left
-from daemon.pipeline.cook import CookedLayer, CookStage, Ingredients
-from daemon.pipeline.fetch import FetchStage, Provisions
+from daemon.pipeline.compilation import Made, Planned
 from daemon.pipeline.finish import FinishStage
-from daemon.pipeline.ground import Planned
 from daemon.pipeline.sandboxes import SandboxSettings
 from daemon.pipeline.unheard import Unheard
-from daemon.units.background import TARGET
-from daemon.units.cook import Cook
-from daemon.units.layout import UnitLayout
 
 _WEIGHT = 0.125
-
-
-class StoredUnits(Protocol):
-    """What is stored of units, beside what a cook has made."""
-
-    async def differing(self, archive: Archive, cook: Cook) -> tuple[UnitRecord, ...] | None:
-        """The stored units in whose place this cook has made other bytes; None where that cannot be told."""
-        ...
-
-
-StoredUnitsOf = Callable[[UnitLayout], StoredUnits]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,94 +58,57 @@ def giving_way(settings: SandboxSettings) -> SandboxSettings:
     return replace(settings, limits=replace(settings.limits, weight=_WEIGHT))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeAnew:
+    """What images are made of, with nothing reused; `units` as `Clean` has them."""
+
+    made: Made
+    units: tuple[UnitRecord, ...] | None = ()
+
+
+class Anew(Protocol):
+    """Who makes it without reusing anything, for a language."""
+
+    async def made(self, planned: Planned, attempt: Attempt) -> MadeAnew:
+        """Nothing of it stays."""
+        ...
+
+    async def ended(self) -> None:
+        """Take away what had to be left until the sandboxes were gone."""
+        ...
+
+
 class CleanBuilds:
     """Makes clean builds."""
 
-    def __init__(
-        self,
-        *,
-        fetch: FetchStage,
-        cook: CookStage,
-        compile: CompileStage,  # noqa: A002 - the stage's name
-        finish: FinishStage,
-        attempts: Attempts,
-        engine: Sandboxes,
-        images: Images,
-        units: StoredUnitsOf,
-    ) -> None:
-        self._fetch = fetch
-        self._cook = cook
-        self._compile = compile
+    def __init__(self, *, ways: Mapping[Grain, Anew], finish: FinishStage, attempts: Attempts) -> None:
+        self._ways = ways
         self._finish = finish
         self._attempts = attempts
-        self._engine = engine
-        self._images = images
-        self._units = units
-        self._left: set[str] = set()
-        """Images of layers that the engine has not removed yet."""
 
     async def made(self, planned: Planned, build: Build) -> Clean:
         """Build once; `build` has an id that no other has. Raises what is no fault of the source's."""
         own = replace(build, request=replace(build.request, reuse=Reuse.ALL))
+        way = self._ways[planned.plan.grain]
         try:
             async with self._attempts.begun(own, Unheard("clean", own.id)) as attempt:
-                return await self._made(planned, attempt)
+                anew = await way.made(planned, attempt)
+                assembled = self._finish.assembled(anew.made, planned.source, planned.plan)
+                return Clean(images=tuple([_image(image, anew.made) async for image in assembled]), units=anew.units)
         except Failure as failure:
             if failure.blame is not Blame.SOURCE or isinstance(failure, FetchFailed):
                 raise
             return Clean(failure=f"{failure.kind}: {failure.detail}", units=None)
         finally:
-            await to_the_end(self._remove_layers())
-
-    async def _made(self, planned: Planned, attempt: Attempt) -> Clean:
-        project = planned.project
-
-        async def keep(cooked: CookedLayer) -> None:
-            self._left.add(cooked.image_id)
-
-        async def cook(provisions: Provisions) -> CookedLayer:
-            ingredients = Ingredients(provisions=provisions, repository="bloomery/clean")
-            return await self._cook.cook(project, ingredients, attempt, keep)
-
-        cooked = await self._fetch.supplied(project, attempt, cook)
-        result = await self._compile.compile(project, cooked.image_id, attempt, _not_kept)
-        assembled = self._finish.assembled(result, planned.source, project.plan)
-        images = [_image(image, result) async for image in assembled]
-        return Clean(images=tuple(images), units=await self._differing(project, attempt, cooked))
-
-    async def _differing(
-        self, project: Project, attempt: Attempt, cooked: CookedLayer
-    ) -> tuple[UnitRecord, ...] | None:
-        units = project.plan.units
-        if units is None:
-            return ()
-        cook = Cook(scope=attempt.request.scope, unit_key=units.key, origins=units.origins, notes=cooked.notes)
-        async with attempt.sandboxes.sandbox("units", cooked.image_id, {}) as sandbox:  # which is never started
-            return await self._units(units.layout).differing(self._engine.get(sandbox, TARGET), cook)
-
-    async def _remove_layers(self) -> None:
-        """What the engine does not remove now it is asked for again, the next time or when the daemon starts."""
-        for image_id in tuple(self._left):
-            try:
-                if await self._images.inspect(image_id) is not None:
-                    await self._images.remove(image_id)
-                self._left.discard(image_id)
-            except Failure as failure:
-                log = structlog.get_logger()
-                log.warning("clean.layer_kept", image=image_id, kind=failure.kind, detail=failure.detail)
+            await to_the_end(way.ended())
 
 
-def _image(image: AssembledImage, result: CompileResult) -> CleanImage:
-    binary = result.binaries[image.binary].digest
-    written = {image.manifest_digest, image.image_id, image.layer_digest, image.listing, binary}
+def _image(image: AssembledImage, made: Made) -> CleanImage:
+    written = {image.manifest_digest, image.image_id, *image.layers, image.listing}
     symbols = {image.symbols} if image.symbols else set[Digest]()
     return CleanImage(
         binary=image.binary,
         digest=str(image.manifest_digest),
         contents=image.contents,
-        blobs=frozenset(written | symbols),
+        blobs=frozenset(written | symbols | made.written),
     )
-
-
-async def _not_kept(_left: Left) -> None:
-    """No workspace comes of it."""

@@ -16,7 +16,7 @@ from cache.blobs import BlobStore
 from cache.digest import Digest
 from cache.errors import Blame, Failure
 from daemon.builds import Diagnostic, StageName
-from daemon.ecosystems.ecosystem import Project
+from daemon.ecosystems.ecosystem import CompiledProject
 from daemon.ecosystems.kept import Fetched
 from daemon.ecosystems.step import Compiled, Reads, Recompile, Remembered, Step, StepReader
 from daemon.engine.engine import Sandboxes
@@ -53,6 +53,16 @@ class CompileResult:
     diagnostics: tuple[Diagnostic, ...]
     opened: frozenset[str] | None = None
     """The files of the tree that any step may have read which made the binaries; None: nobody knows which."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the compile has to say."""
+        return self.compiled.notes
+
+    @property
+    def written(self) -> frozenset[Digest]:
+        """The binaries."""
+        return frozenset(binary.digest for binary in self.binaries.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +108,12 @@ class CompileStage:
         self._scratch = scratch
         self._limit = limit
 
-    async def compile(self, project: Project, layer: str, attempt: Attempt, keep: Keep) -> CompileResult:
+    async def compile(self, project: CompiledProject, layer: str, attempt: Attempt, keep: Keep) -> CompileResult:
         """Compile in a new sandbox of the layer, an image id; only one that compiled is kept."""
         return await self._anew(project, layer, project.compiling.step(), attempt, keep)
 
     async def over_units(
-        self, project: Project, fetched: Fetched, units: Iterable[Member], attempt: Attempt, keep: Keep
+        self, project: CompiledProject, fetched: Fetched, units: Iterable[Member], attempt: Attempt, keep: Keep
     ) -> CompileResult:
         """Compile in a new sandbox of the toolchain image, into which all goes that a cook would get."""
         step = project.compiling.step(fetched)
@@ -111,7 +121,7 @@ class CompileStage:
         return await self._anew(project, project.plan.toolchain.facts.image_id, step, attempt, keep)
 
     async def again(
-        self, project: Project, sandbox: str, again: Recompile, attempt: Attempt, keep: Keep
+        self, project: CompiledProject, sandbox: str, again: Recompile, attempt: Attempt, keep: Keep
     ) -> CompileResult:
         """Go on in the sandbox of the lineage's last compile; it is kept also where the sources do not compile."""
         async with attempt.progress.stage(StageName.COMPILE), self._reads(project) as reads:
@@ -129,7 +139,7 @@ class CompileStage:
             return await self._result(project, run, attempt, keep)
 
     @asynccontextmanager
-    async def _reads(self, project: Project) -> "AsyncIterator[asyncio.Task[Reads]]":
+    async def _reads(self, project: CompiledProject) -> "AsyncIterator[asyncio.Task[Reads]]":
         """Whether access times tell what is read, found out meanwhile."""
         asking = asyncio.create_task(self._access_times.reads(project.plan.toolchain.facts.image_id))
         try:
@@ -138,7 +148,9 @@ class CompileStage:
             asking.cancel()
             await asyncio.wait({asking})
 
-    async def _anew(self, project: Project, image: str, step: Step, attempt: Attempt, keep: Keep) -> CompileResult:
+    async def _anew(
+        self, project: CompiledProject, image: str, step: Step, attempt: Attempt, keep: Keep
+    ) -> CompileResult:
         async with (
             attempt.progress.stage(StageName.COMPILE),
             self._reads(project) as reads,
@@ -148,7 +160,7 @@ class CompileStage:
             await attempt.sandboxes.run(sandbox, step, reader)
             return await self._result(project, _Run(sandbox, reader, reads), attempt, keep)
 
-    async def _result(self, project: Project, run: _Run, attempt: Attempt, keep: Keep) -> CompileResult:
+    async def _result(self, project: CompiledProject, run: _Run, attempt: Attempt, keep: Keep) -> CompileResult:
         compiled = project.compiling.compiled(run.reader, run.again)
         async with self._reader.ahead() as child:
             async with self._taken(run.sandbox, compiled.taken) as archive:
@@ -170,7 +182,7 @@ class CompileStage:
             opened=remembered.opened if remembered is not None else None,
         )
 
-    async def _keep_unfinished(self, project: Project, run: _Run, keep: Keep) -> None:
+    async def _keep_unfinished(self, project: CompiledProject, run: _Run, keep: Keep) -> None:
         async with self._taken(run.sandbox, project.compiling.leaves) as archive:
             remembered = await asyncio.to_thread(project.compiling.remembered, archive, await run.reads, run.again)
         if remembered is not None:
@@ -193,10 +205,10 @@ class CompileStage:
         kept: dict[str, tuple[Digest, int]] = {}
         with self._blobs.staging() as staging:
             staged: dict[Digest, Path] = {}
-            for path, size, content in regular_files(archive):
+            for number, (path, size, content) in enumerate(regular_files(archive)):
                 name = wanted.get(str(PurePosixPath(path)))
                 if name is not None:
-                    file = staging / str(len(staged))
+                    file = staging / str(number)
                     kept[name] = (copied(content, file), size)
                     staged[kept[name][0]] = file
             self._blobs.adopt(staged)
@@ -213,5 +225,5 @@ class CompileStage:
         return CompiledBinary(name=name, digest=digest, size=size, symbols=symbols[0] if symbols else None)
 
 
-def _told(project: Project, reader: StepReader) -> Told:
+def _told(project: CompiledProject, reader: StepReader) -> Told:
     return Told(live=project.cooking.live(reader))

@@ -14,7 +14,7 @@ from cache.digest import Digest
 from cache.errors import Blame, Failure
 from cache.units import UnitRecord
 from daemon.builds import StageName
-from daemon.ecosystems.ecosystem import Project
+from daemon.ecosystems.ecosystem import CompiledProject
 from daemon.engine.engine import EngineImage, Images
 from daemon.errors import FetchFailed, StillConnected
 from daemon.pipeline.attempt import Attempt
@@ -68,7 +68,9 @@ class CookStage:
         self._images = images
         self._given = given
 
-    async def cook(self, project: Project, ingredients: Ingredients, attempt: Attempt, keep: Keep) -> CookedLayer:
+    async def cook(
+        self, project: CompiledProject, ingredients: Ingredients, attempt: Attempt, keep: Keep
+    ) -> CookedLayer:
         """Cook, settle, commit, keep."""
         try:
             return await self._cook(project, ingredients, attempt, keep)
@@ -82,7 +84,9 @@ class CookStage:
             attempt.progress.note(f"The cook over stored units failed ({failure}); cooking without them.")
             return await self._cook(project, replace(ingredients.elsewhere(), units=()), attempt, keep)
 
-    async def _cook(self, project: Project, ingredients: Ingredients, attempt: Attempt, keep: Keep) -> CookedLayer:
+    async def _cook(
+        self, project: CompiledProject, ingredients: Ingredients, attempt: Attempt, keep: Keep
+    ) -> CookedLayer:
         provisions, units = ingredients.provisions, project.plan.units
         step = project.cooking.step(provisions.fetched if provisions.sandbox is None else None)
         key = project.plan.exact.digest

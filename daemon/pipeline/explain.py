@@ -61,7 +61,7 @@ class Explainer:
         if project.fetching.lock_key() is not None:
             lock = await self._fetch.kept_lock(project.fetching) if request.reuse is Reuse.ALL else None
             if lock is None:
-                notes = ("There is no Cargo.lock: a build makes one first, and its dependencies are not known before.",)
+                notes = ("There is no lock: a build makes one first, and its dependencies are not known before.",)
             else:
                 source = replace(source, lock=lock)
                 project = await self._plan.plan(source)

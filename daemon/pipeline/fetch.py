@@ -256,8 +256,9 @@ class FetchStage:
     async def _sandbox(self, purpose: str, project: Project, step: FetchStep, attempt: Attempt) -> AsyncIterator[str]:
         """A sandbox in which the step has run; made as one of the cook is, but for its network."""
         image = project.plan.toolchain.facts.image_id
-        environment = project.cooking.step(None).environment
-        made = attempt.sandboxes.sandbox(purpose, image, environment, self._access.network, in_memory=step.in_memory)
+        made = attempt.sandboxes.sandbox(
+            purpose, image, project.environment, self._access.network, in_memory=step.in_memory
+        )
         async with made as sandbox:
             await attempt.sandboxes.run(sandbox, self._with_access(step.step), project.reader(attempt.progress))
             yield sandbox

@@ -1,18 +1,27 @@
 """From binaries to published images: assemble, check, publish, in that order, for each image that was asked for."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from cache.digest import Digest
-from daemon.builds import BuiltImage, StageName
-from daemon.ecosystems.planned import Plan, Source
+from daemon.builds import BuiltImage, ImageRequest, StageName
+from daemon.ecosystems.planned import Grain, Plan, Source
 from daemon.engine.engine import Images, Limits, Sandboxes
-from daemon.pipeline.assemble import AssembledImage, Assembler
+from daemon.image.assembled import AssembledImage
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.check import Checker, run_check
-from daemon.pipeline.compile import CompileResult
+from daemon.pipeline.compilation import Made
 from daemon.pipeline.publish import Published, PublishStage, Tagged
 from daemon.pipeline.sandboxes import BuildSandboxes
+
+
+class ImageMaker(Protocol):
+    """Who knows what images are made of in a language."""
+
+    async def image(self, made: Made, request: ImageRequest, source: Source, plan: Plan) -> AssembledImage:
+        """One image, as blobs, in no engine."""
+        ...
 
 
 class FinishStage:
@@ -21,14 +30,14 @@ class FinishStage:
     def __init__(
         self,
         *,
-        assembler: Assembler,
+        makers: Mapping[Grain, ImageMaker],
         checker: Checker,
         publish: PublishStage,
         images: Images,
         engine: Sandboxes,
         limits: Limits,
     ) -> None:
-        self._assembler = assembler
+        self._makers = makers
         self._checker = checker
         self._publish = publish
         self._images = images
@@ -37,7 +46,7 @@ class FinishStage:
 
     async def finish(
         self,
-        result: CompileResult,
+        made: Made,
         source: Source,
         plan: Plan,
         attempt: Attempt,
@@ -46,7 +55,7 @@ class FinishStage:
         progress = attempt.progress
         async with progress.stage(StageName.ASSEMBLE):
             assembled = []
-            async for image in self.assembled(result, source, plan):
+            async for image in self.assembled(made, source, plan):
                 attempt.publishing.send(image.manifest_digest)
                 assembled.append(image)
         async with progress.stage(StageName.CHECK):
@@ -71,17 +80,10 @@ class FinishStage:
                 ]
             )
 
-    async def assembled(self, result: CompileResult, source: Source, plan: Plan) -> AsyncIterator[AssembledImage]:
-        """The images of a compile, in the order of the request; blobs, and in no engine."""
+    async def assembled(self, made: Made, source: Source, plan: Plan) -> AsyncIterator[AssembledImage]:
+        """The images of what was made, in the order of the request; blobs, and in no engine."""
         for request in plan.images:
-            yield await self._assembler.assemble(
-                result.binaries[str(request.binary)],
-                request.settings,
-                plan.link,
-                source.tree,
-                plan.toolchain,
-                directory=source.request.directory,
-            )
+            yield await self._makers[plan.grain].image(made, request, source, plan)
 
     async def publish_again(self, images: Sequence[BuiltImage], plan: Plan, attempt: Attempt) -> tuple[BuiltImage, ...]:
         """Images of an earlier build under the tags of this one; loaded again where the engine has lost them."""

@@ -20,7 +20,7 @@ from cache.reuse import Rung
 from cache.tree import SourceTree
 from cache.units import UnitKind
 from daemon.builds import BuildRequest
-from daemon.ecosystems.ecosystem import Project
+from daemon.ecosystems.ecosystem import CompiledProject, Project
 from daemon.pipeline.reusable import Reusable
 from daemon.units.cook import CookNotes
 
@@ -79,7 +79,7 @@ class Forecaster:
         everyone, workspace = project.plan.members, reusable.workspace
         if reusable.choice.rung in {Rung.RESULT, Rung.OBSERVED}:
             return ()
-        if reusable.choice.rung is not Rung.WORKSPACE or workspace is None:
+        if reusable.choice.rung is not Rung.WORKSPACE or workspace is None or not isinstance(project, CompiledProject):
             return everyone
         if reusable.forked_from is None and workspace.key.digest != project.plan.exact.digest:
             return everyone
@@ -117,7 +117,7 @@ def _there(needed: Collection[str], exact: Key, reusable: Reusable) -> Collectio
         case Rung.NONE:
             return ()
         case Rung.UNITS:
-            return _stored(reusable)
+            return _stored(reusable) | {_words(name) for name in reusable.packages}
         case Rung.WORKSPACE if reusable.workspace and reusable.workspace.key.digest != exact.digest:
             held = set(_lock(reusable.workspace.key))
             return _stored(reusable) or {_words(line) for line in _lock(exact) if line in held}

@@ -17,7 +17,7 @@ from cache.index import LayerRecord
 from cache.reuse import WhyNot
 from cache.tree import SourceTree
 from daemon.builds import StageName
-from daemon.ecosystems.ecosystem import Project
+from daemon.ecosystems.ecosystem import CompiledProject
 from daemon.ecosystems.planned import Plan
 from daemon.ecosystems.step import Fork, Recompile
 from daemon.engine.engine import Images, Sandboxes
@@ -74,7 +74,7 @@ class Forks:
         self._images = images
 
     @asynccontextmanager
-    async def forked(self, project: Project, parent: str, attempt: Attempt) -> AsyncIterator[Forked]:
+    async def forked(self, project: CompiledProject, parent: str, attempt: Attempt) -> AsyncIterator[Forked]:
         """A fork of this lineage's workspace; removed at the end unless it was kept. Raises `Unforkable`."""
         lineage = (attempt.request.scope, project.plan.project, parent)
         async with AsyncExitStack() as stack:
@@ -91,7 +91,7 @@ class Forks:
                 sandbox=sandbox, again=fork.again, seconds=copied_of.seconds, holdings=holdings, copying=copying
             )
 
-    async def _fork(self, project: Project, borrowed: Borrowed) -> Fork:
+    async def _fork(self, project: CompiledProject, borrowed: Borrowed) -> Fork:
         workspace = borrowed.workspace
         if workspace.key.digest != project.plan.exact.digest:
             raise Unforkable(WhyNot.PRUNED, "it is another one by now")

@@ -5,8 +5,6 @@ wrong one (law 9).
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from cache.costs import Way
@@ -14,11 +12,10 @@ from cache.digest import Digest
 from cache.reuse import Refusal, Rung, WhyNot
 from cache.tree import SourceTree
 from cache.workspaces import WorkspaceRecord
-from daemon.builds import Reuse
-from daemon.ecosystems.ecosystem import Project, UntrustworthyLayer, UntrustworthyWorkspace
-from daemon.ecosystems.planned import Plan, Source
+from daemon.ecosystems.ecosystem import UntrustworthyLayer, UntrustworthyWorkspace
 from daemon.errors import FetchFailed, SandboxGone
 from daemon.pipeline.attempt import Attempt
+from daemon.pipeline.compilation import Compilation, Planned
 from daemon.pipeline.compile import CompileResult, CompileStage, Left
 from daemon.pipeline.fork import Forks
 from daemon.pipeline.ladder import Ladder
@@ -30,7 +27,6 @@ from daemon.pipeline.over_units import KeepFor, OverUnits
 from daemon.pipeline.reusable import Reusable
 from daemon.pipeline.underway import Underway
 from daemon.pipeline.workspaces import Unforkable, Workspaces, lineage_of
-from daemon.units.cook import LiveUnit
 from daemon.units.holdings import Holdings, read_holdings, write_holdings
 
 
@@ -40,46 +36,6 @@ class Trees(Protocol):
     async def tree(self, digest: Digest) -> SourceTree | None:
         """A tree that was uploaded."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """A build that is planned: its sources, what is made of them, and what can be reused."""
-
-    source: Source
-    project: Project
-    reusable: Reusable
-
-    @property
-    def plan(self) -> Plan:
-        """What the project will do."""
-        return self.project.plan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compilation:
-    """A compile and what it stood on; `seconds_saved` is what that had cost."""
-
-    result: CompileResult
-    rung: Rung
-    seconds_saved: float
-    refusals: tuple[Refusal, ...]
-    cooked: Mapping[str, float] = field(default_factory=dict)
-    """`name version` of each dependency that was cooked, and the seconds that it took."""
-    cooked_units: tuple[LiveUnit, ...] = ()
-    way: Way | None = None
-    """Where the rung does not say what had to be done."""
-    seconds_below: float = 0.0
-    """What coming by the layer took, where it was made just now."""
-    forked_from: str | None = None
-    """The lineage whose workspace it was a copy of."""
-    copying: float | None = None
-    """What making that copy took in seconds."""
-
-    @property
-    def spent(self) -> Mapping[str, float]:
-        """The seconds of each package that was compiled."""
-        return {**self.cooked, **self.result.spent}
 
 
 class Grounds:
@@ -136,7 +92,7 @@ class Grounds:
         expected = planned.reusable.workspace
         moves = expected is not None and expected.key.digest != planned.plan.exact.digest
         # Before the workspace is taken: a fetch that fails does not cost it.
-        fetched = await self._moves.fetched(planned.project, attempt) if moves else None
+        fetched = await self._moves.fetched(planned.compiled, attempt) if moves else None
         async with self._workspaces.taken(lineage, attempt.sandboxes) as workspace:
             if workspace is None or expected is None or workspace.key.digest != expected.key.digest:
                 attempt.progress.note("The workspace of this lineage is in use or gone; compiling over the layer.")
@@ -149,7 +105,7 @@ class Grounds:
             async def keep(left: Left, holdings: Holdings) -> None:
                 if moves:
                     # Also of sources that do not compile: who forks it needs the layer.
-                    self._later.owe(planned.project, attempt)
+                    self._later.owe(planned.compiled, attempt)
                 await self._keep(workspace.seconds, planned, left, attempt, holdings)
 
             started = time.monotonic()
@@ -158,8 +114,8 @@ class Grounds:
                     result = await self._as_it_is(planned, workspace, before, attempt, keep)
                 else:
                     found = Found(workspace=workspace, before=before, units=planned.reusable.units)
-                    result = await self._moves.compile(planned.project, found, fetched, attempt, keep)
-                    self._later.owe(planned.project, attempt)
+                    result = await self._moves.compile(planned.compiled, found, fetched, attempt, keep)
+                    self._later.owe(planned.compiled, attempt)
             except (UntrustworthyWorkspace, UntrustworthyLayer, SandboxGone, FetchFailed) as error:
                 attempt.progress.note(f"The lineage's workspace cannot be used ({error}); it is discarded.")
                 return WhyNot.DAMAGED
@@ -173,12 +129,12 @@ class Grounds:
     async def _forked(self, planned: Planned, parent: str, attempt: Attempt) -> Compilation | WhyNot:
         started = time.monotonic()
         try:
-            async with self._forks.forked(planned.project, parent, attempt) as fork:
+            async with self._forks.forked(planned.compiled, parent, attempt) as fork:
 
                 async def keep(left: Left) -> None:
                     await self._keep(fork.seconds, planned, left, attempt, fork.holdings)
 
-                result = await self._compile.again(planned.project, fork.sandbox, fork.again, attempt, keep)
+                result = await self._compile.again(planned.compiled, fork.sandbox, fork.again, attempt, keep)
         except Unforkable as error:
             attempt.progress.note(f"The workspace of `{parent}` cannot be forked: {error}.")
             return error.why
@@ -196,10 +152,15 @@ class Grounds:
         )
 
     async def _as_it_is(
-        self, planned: Planned, workspace: WorkspaceRecord, before: SourceTree, attempt: Attempt, keep: KeepHeld
+        self,
+        planned: Planned,
+        workspace: WorkspaceRecord,
+        before: SourceTree,
+        attempt: Attempt,
+        keep: KeepHeld,
     ) -> CompileResult:
         """Under the very lock that it was left with."""
-        again = planned.project.compiling.again(before, workspace.ledger)
+        again = planned.compiled.compiling.again(before, workspace.ledger)
         if again is None:
             raise UntrustworthyWorkspace("what is known of it cannot be read")
         holdings = read_holdings(workspace.holdings) or Holdings()
@@ -207,7 +168,7 @@ class Grounds:
         async def keep_left(left: Left) -> None:
             await keep(left, holdings)
 
-        return await self._compile.again(planned.project, workspace.sandbox, again, attempt, keep_left)
+        return await self._compile.again(planned.compiled, workspace.sandbox, again, attempt, keep_left)
 
     async def _below_workspace(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Compilation:
         for refusal in reusable.choice.refusals:
@@ -219,34 +180,24 @@ class Grounds:
         async def keep(left: Left, seconds: float, holdings: Holdings) -> None:
             await self._keep(seconds, planned, left, attempt, holdings)
 
-        reusable = await self._with_what_others_cook(planned, reusable, attempt)
+        reusable = await self._underway.with_what_others_cook(planned.plan, reusable, self._ladder, attempt)
         if reusable.nothing_missing:
             over_units = await self._over_units_alone(planned, reusable, attempt, keep)
             if over_units is not None:
                 return over_units
             await attempt.sandboxes.removed()
             reusable = reusable.without_units()
-        done = await self._over_layer.compile(planned.project, reusable, attempt, keep)
+        done = await self._over_layer.compile(planned.compiled, reusable, attempt, keep)
         return _of_layer(done)
-
-    async def _with_what_others_cook(self, planned: Planned, reusable: Reusable, attempt: Attempt) -> Reusable:
-        """What can be stood on when others have compiled what is lacking, as far as that is worth waiting for."""
-        units = planned.plan.units
-        while units is not None and _cooks(reusable, attempt):
-            lacking = set(units.origins) - {unit.origin for unit in reusable.units}
-            if not await self._underway.waited(units, lacking, attempt):
-                break
-            reusable = await self._ladder.below_workspace_anew(planned.plan, attempt.request, reusable)
-        return reusable
 
     async def _over_units_alone(
         self, planned: Planned, reusable: Reusable, attempt: Attempt, keep: KeepFor
     ) -> Compilation | None:
         """Without a cook before the answer; the layer comes behind it, for other lineages."""
-        done = await self._over_units.compile(planned.project, reusable.units, attempt, keep)
+        done = await self._over_units.compile(planned.compiled, reusable.units, attempt, keep)
         if done is None:
             return None
-        self._later.owe(planned.project, attempt)
+        self._later.owe(planned.compiled, attempt)
         refusals = reusable.choice.refusals
         if not done.result.reused:
             refusals = (*refusals, Refusal(Rung.UNITS, WhyNot.NOT_STORED if done.placed else WhyNot.DAMAGED))
@@ -280,12 +231,6 @@ class Grounds:
             holdings=write_holdings(holdings.after(left.told)),
         )
         await self._workspaces.keep(workspace, attempt.sandboxes)
-
-
-def _cooks(reusable: Reusable, attempt: Attempt) -> bool:
-    """Whether the build is about to cook."""
-    held = reusable.choice.rung is Rung.LAYER or reusable.nothing_missing
-    return attempt.request.reuse is Reuse.ALL and not held
 
 
 def _of_layer(done: CompiledOverLayer) -> Compilation:

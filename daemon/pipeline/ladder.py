@@ -23,6 +23,7 @@ from daemon.builds import BuildRequest, Reuse
 from daemon.ecosystems.planned import SOURCE_TREE, Grain, Plan, UnitsOf
 from daemon.engine.engine import Images
 from daemon.pipeline.cook import is_layer
+from daemon.pipeline.environments import Environments
 from daemon.pipeline.observed import Observed
 from daemon.pipeline.results import is_kept
 from daemon.pipeline.reusable import Reusable
@@ -80,9 +81,11 @@ class Ladder:
         index: ReuseIndex,
         observed: Observed,
         workspaces: KnownWorkspaces,
+        environments: Environments,
         images: Images,
         blobs: BlobStore,
     ) -> None:
+        self._environments = environments
         self._index = index
         self._observed = observed
         self._workspaces = workspaces
@@ -149,6 +152,8 @@ class Ladder:
         return replace(stored, choice=ReusePlan(choice.rung, (*refused, *choice.refusals)))
 
     async def _below(self, plan: Plan, request: BuildRequest, above: tuple[Candidate, ...]) -> Reusable:
+        if plan.grain is Grain.PACKAGES:
+            return await self._environments.reusable(plan, request, above)
         if plan.grain is Grain.LAYERS:
             none = Candidate(rung=Rung.WORKSPACE, standing=Standing.IMPOSSIBLE, wanted=plan.exact)
             return await self._below_workspace(plan, request, (*above, none))

@@ -9,7 +9,7 @@ from functools import partial
 
 from daemon.behind import Behind
 from daemon.builds import Build
-from daemon.ecosystems.ecosystem import Project
+from daemon.ecosystems.ecosystem import CompiledProject
 from daemon.pipeline.attempt import Attempt, Attempts
 from daemon.pipeline.ladder import Ladder
 from daemon.pipeline.layers import Layers
@@ -24,9 +24,9 @@ class LaterLayers:
         self._layers = layers
         self._attempts = attempts
         self._behind = behind
-        self._owed: dict[str, tuple[Project, Build]] = {}
+        self._owed: dict[str, tuple[CompiledProject, Build]] = {}
 
-    def owe(self, project: Project, attempt: Attempt) -> None:
+    def owe(self, project: CompiledProject, attempt: Attempt) -> None:
         """The layer of this project is to be cooked when the build has ended."""
         self._owed[attempt.build.id] = (project, attempt.build)
 
@@ -36,7 +36,7 @@ class LaterLayers:
         if owed is not None:
             self._behind.put("layer", build, partial(self.cook, *owed))
 
-    async def cook(self, project: Project, build: Build) -> None:
+    async def cook(self, project: CompiledProject, build: Build) -> None:
         """Cook now, unless the layer is there by then; raises what a cook raises."""
         own = replace(build, id=f"{build.id}-layer")
         try:

@@ -13,7 +13,7 @@ from cache.errors import Failure
 from cache.index import LayerRecord
 from cache.reuse import Refusal, Rung, WhyNot
 from daemon.builds import BuildRequest, Reuse
-from daemon.ecosystems.ecosystem import Project
+from daemon.ecosystems.ecosystem import CompiledProject
 from daemon.engine.engine import Images
 from daemon.engine.settled import to_the_end
 from daemon.keyed_locks import KeyedLocks
@@ -84,7 +84,7 @@ class Layers:
         self._unkept: dict[str, set[tuple[str, Digest]]] = {}
         self._ripe: dict[str, list[Crop]] = {}
 
-    async def obtain(self, project: Project, reusable: Reusable, attempt: Attempt) -> Layer:
+    async def obtain(self, project: CompiledProject, reusable: Reusable, attempt: Attempt) -> Layer:
         """The layer for this project."""
         if reusable.choice.rung is Rung.LAYER and reusable.layer is not None:
             return _held(reusable.layer, reusable)
@@ -97,7 +97,7 @@ class Layers:
                     return _held(record, reusable)
             return await self._make(project, reusable, attempt)
 
-    async def forget(self, project: Project, request: BuildRequest, image_id: str) -> None:
+    async def forget(self, project: CompiledProject, request: BuildRequest, image_id: str) -> None:
         """The layer that is this image is not to be used any more, nor harvested; one that was made since stays."""
         for crops in self._ripe.values():
             crops[:] = [crop for crop in crops if crop.image_id != image_id]
@@ -114,7 +114,7 @@ class Layers:
         for image_id, key in stale:
             await self._discard(image_id, key)
 
-    async def _make(self, project: Project, reusable: Reusable, attempt: Attempt) -> Layer:
+    async def _make(self, project: CompiledProject, reusable: Reusable, attempt: Attempt) -> Layer:
         started = time.monotonic()
 
         async def keep(cooked: CookedLayer) -> None:
@@ -145,14 +145,14 @@ class Layers:
             notes=cooked.notes,
         )
 
-    def _harvest_later(self, project: Project, attempt: Attempt, cooked: CookedLayer) -> None:
+    def _harvest_later(self, project: CompiledProject, attempt: Attempt, cooked: CookedLayer) -> None:
         units = project.plan.units
         if units is not None and attempt.trust.held:
             cook = Cook(scope=attempt.request.scope, unit_key=units.key, origins=units.origins, notes=cooked.notes)
             crop = Crop(image_id=cooked.image_id, cook=cook, layout=units.layout)
             self._ripe.setdefault(attempt.build.id, []).append(crop)
 
-    async def _keep(self, project: Project, request: BuildRequest, cooked: CookedLayer, seconds: float) -> None:
+    async def _keep(self, project: CompiledProject, request: BuildRequest, cooked: CookedLayer, seconds: float) -> None:
         """Put a layer on record in place of an older one of its key; an image that is on no record is removed."""
         try:
             older = await self._record(project, request)
@@ -182,7 +182,7 @@ class Layers:
         image, below = await self._images.inspect(image_id), await self._images.inspect(toolchain)
         return max(0, image.size - (below.size if below else 0)) if image else 0
 
-    async def _record(self, project: Project, request: BuildRequest) -> LayerRecord | None:
+    async def _record(self, project: CompiledProject, request: BuildRequest) -> LayerRecord | None:
         return await self._records.layer(project.plan.exact.digest, request.scope, project.plan.project)
 
     async def _discard(self, image_id: str, key: Digest) -> None:
@@ -197,7 +197,7 @@ class Layers:
             structlog.get_logger().warning("layer.kept", image=image_id, kind=failure.kind, detail=failure.detail)
 
 
-def _name(project: Project, request: BuildRequest) -> tuple[Digest, str, str]:
+def _name(project: CompiledProject, request: BuildRequest) -> tuple[Digest, str, str]:
     return project.plan.exact.digest, request.scope, project.plan.private
 
 

@@ -13,7 +13,7 @@ from cache.errors import Failure
 from cache.tree import SourceTree
 from cache.units import UnitRecord
 from cache.workspaces import WorkspaceRecord
-from daemon.ecosystems.ecosystem import Move, Project, UntrustworthyWorkspace
+from daemon.ecosystems.ecosystem import CompiledProject, Move, UntrustworthyWorkspace
 from daemon.ecosystems.kept import Fetched
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.compile import CompileResult, CompileStage, Left
@@ -43,7 +43,7 @@ class Moves:
         self._compile = compile
         self._given = given
 
-    async def fetched(self, project: Project, attempt: Attempt) -> Fetched:
+    async def fetched(self, project: CompiledProject, attempt: Attempt) -> Fetched:
         """All that has to be there for the new lock."""
 
         async def brought(provisions: Provisions) -> Fetched:
@@ -51,12 +51,12 @@ class Moves:
 
         return await self._fetch.supplied(project, attempt, brought)
 
-    async def of_layer(self, project: Project, layer: Layer) -> Holdings:
+    async def of_layer(self, project: CompiledProject, layer: Layer) -> Holdings:
         """What a workspace begins with that stands on a layer."""
         return Holdings.of_layer(layer.notes, await self._fetch.held(project.fetching))
 
     async def compile(
-        self, project: Project, found: Found, fetched: Fetched, attempt: Attempt, keep: KeepHeld
+        self, project: CompiledProject, found: Found, fetched: Fetched, attempt: Attempt, keep: KeepHeld
     ) -> CompileResult:
         """Compile there; `UntrustworthyWorkspace` where that cannot be, or where units may have spoilt it."""
         holdings = read_holdings(found.workspace.holdings)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cache.errors import Failure
 from cache.reuse import Refusal, Rung, WhyNot
-from daemon.ecosystems.ecosystem import Project, UntrustworthyLayer
+from daemon.ecosystems.ecosystem import CompiledProject, UntrustworthyLayer
 from daemon.errors import FetchFailed, ImageGone
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.compile import CompileResult, CompileStage, Left
@@ -33,7 +33,9 @@ class OverLayer:
         self._compile = compile
         self._moves = moves
 
-    async def compile(self, project: Project, reusable: Reusable, attempt: Attempt, keep: KeepFor) -> CompiledOverLayer:
+    async def compile(
+        self, project: CompiledProject, reusable: Reusable, attempt: Attempt, keep: KeepFor
+    ) -> CompiledOverLayer:
         """Compile over the layer that is reusable, or over one that is made of what else is."""
         layer = await self._layers.obtain(project, reusable, attempt)
         try:
@@ -46,7 +48,7 @@ class OverLayer:
             result = await self._over_at_last(project, layer, attempt, keep)
         return CompiledOverLayer(result=result, layer=layer)
 
-    async def _over(self, project: Project, layer: Layer, attempt: Attempt, keep: KeepFor) -> CompileResult:
+    async def _over(self, project: CompiledProject, layer: Layer, attempt: Attempt, keep: KeepFor) -> CompileResult:
         started = time.monotonic()
 
         async def keep_left(left: Left) -> None:
@@ -55,7 +57,7 @@ class OverLayer:
 
         return await self._compile.compile(project, layer.image_id, attempt, keep_left)
 
-    async def _instead(self, layer: Layer, error: Failure, project: Project, attempt: Attempt) -> Layer:
+    async def _instead(self, layer: Layer, error: Failure, project: CompiledProject, attempt: Attempt) -> Layer:
         """A new layer in place of one that is gone or not to be trusted; raises `error` where that was just made."""
         await self._forget(project, layer, attempt)
         if layer.rung is not Rung.LAYER:
@@ -66,13 +68,15 @@ class OverLayer:
         below = await self._ladder.below_layer(project.plan, attempt.request, refused)
         return await self._layers.obtain(project, below, attempt)
 
-    async def _over_at_last(self, project: Project, layer: Layer, attempt: Attempt, keep: KeepFor) -> CompileResult:
+    async def _over_at_last(
+        self, project: CompiledProject, layer: Layer, attempt: Attempt, keep: KeepFor
+    ) -> CompileResult:
         try:
             return await self._over(project, layer, attempt, keep)
         except (ImageGone, UntrustworthyLayer):
             await self._forget(project, layer, attempt)
             raise
 
-    async def _forget(self, project: Project, layer: Layer, attempt: Attempt) -> None:
+    async def _forget(self, project: CompiledProject, layer: Layer, attempt: Attempt) -> None:
         await attempt.sandboxes.removed()
         await self._layers.forget(project, attempt.request, layer.image_id)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from cache.errors import Failure
 from cache.units import UnitRecord
-from daemon.ecosystems.ecosystem import Project, UntrustworthyLayer
+from daemon.ecosystems.ecosystem import CompiledProject, UntrustworthyLayer
 from daemon.ecosystems.kept import Fetched
 from daemon.ecosystems.planned import UnitsOf
 from daemon.pipeline.attempt import Attempt
@@ -42,7 +42,7 @@ class OverUnits:
         self._given = given
 
     async def compile(
-        self, project: Project, units: tuple[UnitRecord, ...], attempt: Attempt, keep: KeepFor
+        self, project: CompiledProject, units: tuple[UnitRecord, ...], attempt: Attempt, keep: KeepFor
     ) -> CompiledOverUnits | None:
         """Compile over what was fetched and these units, each after those that it was compiled against.
 
@@ -70,7 +70,7 @@ class OverUnits:
 
     async def _over(
         self,
-        project: Project,
+        project: CompiledProject,
         of: UnitsOf,
         ground: tuple[Fetched, tuple[UnitRecord, ...]],
         attempt: Attempt,

@@ -6,7 +6,7 @@ wrong one (law 9).
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -20,14 +20,14 @@ from cache.reuse import ReuseReport, Rung
 from cache.units import UnitRecord
 from daemon.builds import Build, BuiltImage, Outcome, StageName
 from daemon.ecosystems.ecosystem import Project
-from daemon.ecosystems.planned import Plan
+from daemon.ecosystems.planned import Grain, Plan
 from daemon.errors import EngineRefused, GroundRevoked, ImageGone, StoredFileDamaged
 from daemon.events import Progress
 from daemon.pipeline.attempt import Attempt, Attempts
+from daemon.pipeline.compilation import Compilation, Planned
 from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.finish import FinishStage, stays
 from daemon.pipeline.forecast import Forecaster
-from daemon.pipeline.ground import Compilation, Grounds, Planned
 from daemon.pipeline.observed import Observed
 from daemon.pipeline.plan import PlanStage
 from daemon.pipeline.results import read_outcome, remove_damaged
@@ -53,6 +53,18 @@ class Results(Protocol):
 
     async def record_costs(self, scope: str, project: str, costs: Iterable[Cost]) -> None:
         """Keep what a build has measured."""
+        ...
+
+
+class Ground(Protocol):
+    """What a language's builds stand on."""
+
+    async def compile(self, planned: Planned, attempt: Attempt) -> Compilation:
+        """Make what images are made of, on the best that proves sound."""
+        ...
+
+    async def after_build(self, build: str) -> None:
+        """Do what waits for the end of this build, however it ended."""
         ...
 
 
@@ -85,7 +97,7 @@ class Pipeline:
         plan: PlanStage,
         weighing: Weighing,
         fetch: FetchStage,
-        grounds: Grounds,
+        grounds: Mapping[Grain, Ground],
         forecaster: Forecaster,
         finish: FinishStage,
         results: Results,
@@ -119,7 +131,8 @@ class Pipeline:
             raise await self._plan.drop_damaged(None, build.request) from gone
         finally:
             self._uses.ended(build.id)
-            await self._grounds.after_build(build.id)
+            for ground in {id(one): one for one in self._grounds.values()}.values():
+                await ground.after_build(build.id)
 
     async def _run(self, build: Build, progress: Progress) -> Outcome:
         started = time.monotonic()
@@ -195,7 +208,8 @@ class Pipeline:
             await asyncio.to_thread(remove_damaged, read_outcome(damaged.outcome), planned.source.blobs)
         if reusable.image is not None:
             reusable = await self._weighing.below_image(project, attempt.request, reusable)
-        compilation = await self._grounds.compile(replace(planned, reusable=reusable), attempt)
+        ground = self._grounds[project.plan.grain]
+        compilation = await ground.compile(replace(planned, reusable=reusable), attempt)
         if compilation.rung is not Rung.NONE and not attempt.trust.held:
             raise GroundRevoked("A clean build has shown that what this one had reused is not to be trusted.")
         images = await self._finish.finish(compilation.result, planned.source, project.plan, attempt)
@@ -226,7 +240,7 @@ class Pipeline:
                 compiled=compiled,
                 members=tuple(package for package in compiled if package in plan.members),
                 refusals=compilation.refusals,
-                notes=(*plan.notes, *result.compiled.notes),
+                notes=(*plan.notes, *result.notes),
                 forked_from=compilation.forked_from,
             ),
             project=plan.project,
@@ -273,6 +287,10 @@ def _used(project: Project, reusable: Reusable, scope: str) -> Iterator[EntryNam
     yield EntryName(EntryKind.FETCHED, ("listing", str(project.fetching.key())))
     if layer is not None:
         yield EntryName(EntryKind.LAYER, (scope, str(layer.key.digest), layer.private, layer.image_id))
+    if plan.packages is not None:
+        yield EntryName(EntryKind.FETCHED, ("listing", str(plan.exact.digest)))
+        for name in plan.packages.names:
+            yield EntryName(EntryKind.FETCHED, ("package", str(plan.packages.key), name))
     if plan.units is not None:
         for unit in reusable.units:
             yield EntryName(EntryKind.UNIT, (scope, str(plan.units.key), str(unit.digest)))

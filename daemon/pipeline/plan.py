@@ -89,7 +89,10 @@ class PlanStage:
             if await asyncio.to_thread(ecosystem.detects, source.files, source.request.directory):
                 return await self._planned(ecosystem, source)
         where = source.request.directory or "the root of the tree"
-        raise NoManifest(f"There is no Cargo.toml at {where}: send the project's own root, or name its directory.")
+        raise NoManifest(
+            f"There is no Cargo.toml at {where}, and no requirements.txt, pyproject.toml or Python lock either: send "
+            "the project's own root, or name its directory."
+        )
 
     async def _planned(self, ecosystem: Ecosystem, source: Source) -> Project:
         default = self._toolchains.default

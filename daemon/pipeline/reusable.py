@@ -1,11 +1,13 @@
 """What of earlier builds a build can stand on: the chosen rung of the ladder, and the entries that it rests on."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from cache.index import LayerRecord, ResultRecord
 from cache.reuse import Refusal, ReusePlan, Rung, WhyNot
 from cache.units import UnitRecord
 from cache.workspaces import WorkspaceRecord
+from daemon.ecosystems.kept import KeptPackage
 from daemon.pipeline.observed import Observation
 
 
@@ -24,6 +26,8 @@ class Reusable:
     layer: LayerRecord | None = None
     units: tuple[UnitRecord, ...] = ()
     """For a cook or a compile, each after those that it was compiled against."""
+    packages: Mapping[str, KeptPackage] = field(default_factory=dict)
+    """Installed ones, by the names under which they are kept."""
     nothing_missing: bool = False
     """Whether a compile over these is expected to find every dependency."""
 
@@ -46,10 +50,11 @@ class Reusable:
                 return self.image.seconds if self.image else 0.0
             case Rung.WORKSPACE:
                 return self.workspace.seconds if self.workspace else 0.0
-            case Rung.LAYER:
-                return self.layer.seconds if self.layer else 0.0
+            case Rung.LAYER if self.layer is not None:
+                return self.layer.seconds
             case _:
-                return sum(unit.seconds for unit in self.units)
+                installed = sum(package.seconds for package in self.packages.values())
+                return installed + sum(unit.seconds for unit in self.units)
 
     def against(self, *rungs: Rung) -> tuple[Refusal, ...]:
         """The refusals of these rungs."""

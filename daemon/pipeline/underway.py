@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cache.digest import Digest
+from cache.reuse import Rung
 from cache.units import UnitOrigin
-from daemon.ecosystems.planned import UnitsOf
+from daemon.builds import BuildRequest, Reuse
+from daemon.ecosystems.planned import Plan, UnitsOf
 from daemon.pipeline.attempt import Attempt
+from daemon.pipeline.reusable import Reusable
 from daemon.slots import Slots
 from daemon.units.background import Crop
 
@@ -39,6 +42,14 @@ class Harvests(Protocol):
         ...
 
 
+class Anew(Protocol):
+    """Who says what a build can stand on."""
+
+    async def below_workspace_anew(self, plan: Plan, request: BuildRequest, before: Reusable) -> Reusable:
+        """What fits by now, after something was waited for."""
+        ...
+
+
 @dataclass(slots=True)
 class _Cook:
     """One build's, from its announcement until what it compiled is in the store."""
@@ -58,6 +69,16 @@ class Underway:
         self._harvests = harvests
         self._slots = slots
         self._cooks: dict[str, _Cook] = {}
+
+    async def with_what_others_cook(self, plan: Plan, reusable: Reusable, anew: Anew, attempt: Attempt) -> Reusable:
+        """What can be stood on when others have compiled what is lacking, as far as that is worth waiting for."""
+        units = plan.units
+        while units is not None and _cooks(reusable, attempt):
+            lacking = set(units.origins) - {unit.origin for unit in reusable.units}
+            if not await self.waited(units, lacking, attempt):
+                break
+            reusable = await anew.below_workspace_anew(plan, attempt.request, reusable)
+        return reusable
 
     async def waited(self, units: UnitsOf, lacking: Collection[UnitOrigin], attempt: Attempt) -> bool:
         """Whether another cook was waited for; if not, this build's own is announced from now on until it has ended."""
@@ -106,3 +127,9 @@ class Underway:
         ]
         for build in done:
             del self._cooks[build]
+
+
+def _cooks(reusable: Reusable, attempt: Attempt) -> bool:
+    """Whether the build is about to cook."""
+    held = reusable.choice.rung is Rung.LAYER or reusable.nothing_missing
+    return attempt.request.reuse is Reuse.ALL and not held

@@ -14,7 +14,7 @@ from cache.reuse import Rung, WhyNot
 from cache.tree import SourceTree
 from cache.workspaces import WorkspaceRecord
 from daemon.builds import BuildRequest
-from daemon.ecosystems.ecosystem import Project
+from daemon.ecosystems.ecosystem import CompiledProject, Project
 from daemon.pipeline.ladder import Ladder
 from daemon.pipeline.reusable import Reusable
 
@@ -58,6 +58,8 @@ class Weighing:
         return below if below.choice.rung is Rung.LAYER else found
 
     async def _weighed(self, project: Project, request: BuildRequest, parent: WorkspaceRecord) -> Weighed | None:
+        if not isinstance(project, CompiledProject):
+            return None
         before = await self._known.tree(parent.tree)
         fork = await asyncio.to_thread(project.compiling.forked, before, parent.ledger) if before else None
         if fork is None:

@@ -1,4 +1,4 @@
-"""A Debian root file system with compilers, from the host's own package sources.
+"""A Debian root file system with compilers and Python, from the host's own package sources.
 
 It is kept as one compressed tar per set of sources and packages, so that a second toolchain takes seconds.
 """
@@ -11,8 +11,12 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from daemon.toolchains import bytecode
 from daemon.toolchains.host_apt import host_apt
 from daemon.toolchains.mmdebstrap import PATH_RULES, Progress, command, compressed
+
+PYTHON = ("python3", "python3-dev")
+"""What of the packages an image need not have that brings a Python of its own."""
 
 PACKAGES = (
     "gcc",
@@ -28,20 +32,22 @@ PACKAGES = (
     "libc6-dev",
     "binutils",
     "findutils",
+    *PYTHON,
 )
 """What every toolchain image holds beside Debian's minimal base."""
 
 USER_STEPS = (
     "groupadd --gid 10001 build",
     "useradd --uid 10001 --gid 10001 --create-home --home-dir /home/build --shell /bin/bash build",
-    "mkdir -p /work /target /cargo /etc/bloomery",
-    "chmod 0755 /work /target /cargo /etc/bloomery",
-    "chown 10001:10001 /target /cargo",
+    "mkdir -p /work /target /cargo /env /etc/bloomery",
+    "chmod 0755 /work /target /cargo /env /etc/bloomery",
+    "chown 10001:10001 /target /cargo /env",
 )
 """Run as root inside: the build's user and the constant paths."""
 
-_HOOKS = tuple(f'--customize-hook=chroot "$1" {step}' for step in USER_STEPS)
 _RECIPE = 1
+_STEPS = (*USER_STEPS, bytecode.STEP)
+_HOOKS = tuple(f'--customize-hook=chroot "$1" {step}' for step in _STEPS)
 _USERINFO = re.compile(r"//[^/@\s]*@")
 
 
@@ -55,7 +61,7 @@ class Cached(StrEnum):
 def cache_name(lines: tuple[str, ...], packages: tuple[str, ...]) -> str:
     """The file name under which a root file system of these sources and packages is kept."""
     public = [_USERINFO.sub("//", line) for line in lines]
-    parts = json.dumps([_RECIPE, public, sorted(packages), PATH_RULES, USER_STEPS])
+    parts = json.dumps([_RECIPE, public, sorted(packages), PATH_RULES, _STEPS])
     suite = lines[0].split()[2].replace("/", "-")
     return f"debian-{suite}-{hashlib.sha256(parts.encode()).hexdigest()[:16]}.tar.zst"
 

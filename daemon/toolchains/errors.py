@@ -18,6 +18,13 @@ class NoHostToolchain(Failure):
     blame = Blame.REQUEST
 
 
+class NoUv(Failure):
+    """The program uv, which toolchain images hold, is not installed beside Bloomery."""
+
+    kind = "no_uv"
+    title = "The program uv is not installed"
+
+
 class RootfsFailed(Failure):
     """Debian's packages could not be made into a root file system."""
 

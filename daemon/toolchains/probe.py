@@ -10,19 +10,20 @@ import secrets
 from cache.errors import Evidence
 from daemon.engine.engine import Images, Limits, OutputStream, Sandboxes, SandboxSpec
 from daemon.errors import ImageGone
+from daemon.toolchains import probe_python
 from daemon.toolchains.errors import BadToolchain
 from daemon.toolchains.toolchain import ToolchainFacts
 
 _LIMITS = Limits(deadline=300.0, silence=300.0, output=4 << 20)
 
-VERSION = 1
+VERSION = 2
 """What facts are marked with; a script that finds something else gets the next one."""
 
 # The files left out of the search for the newest one are the engine's own, made anew in every container. Most of the
 # time goes into hashing 700 MB of compilers, so that goes on beside the rest, twice at once, and by openssl where the
 # image has it: with the processor's own instructions it takes a fourth of sha256sum's time. What does not come out
 # whole is hashed again, so a digest of every file stands in the answer, or the image is no toolchain.
-SCRIPT = r"""
+_RUST = r"""
 export LC_ALL=C
 say() { printf '%s\t%s\n' "$1" "$2"; }
 sysroot=$(rustc --print sysroot 2>/dev/null)
@@ -62,11 +63,14 @@ say now "$(date +%s)"
 say newest "$(find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /.dockerenv \
   -o -path /etc/hosts -o -path /etc/hostname -o -path /etc/resolv.conf -o -path /etc/mtab \) -prune \
   -o -type f -printf '%T@\n' 2>/dev/null | sort -n | tail -n 1)"
+"""
+_DIGESTS = r"""
 wait
 whole 2>/dev/null || say lacks 'compilers whose files its user can read'
 sort -u /tmp/digests 2>/dev/null | while IFS= read -r digest; do say digest "$digest"; done
 echo end
 """
+SCRIPT = f"{_RUST}{probe_python.SCRIPT}{_DIGESTS}"
 """For `sh`, as the build's own user."""
 
 _REQUIRED = ("cargo", "sysroot", "libc", "now", "newest")
@@ -139,6 +143,7 @@ def parse(answer: str, image_id: str, reference: str) -> ToolchainFacts:
             image=reference,
             lacks=evidence,
         )
+    python, python_lacks = probe_python.found(values)
     return ToolchainFacts(
         image_id=image_id,
         rustc_version_verbose=rustc,
@@ -151,6 +156,8 @@ def parse(answer: str, image_id: str, reference: str) -> ToolchainFacts:
         libc=values["libc"][0],
         artefact_mtime=int(float(values["newest"][0])) + 1,
         sysroot_digests=tuple(sorted(values["digest"])),
+        python=python,
+        python_lacks=python_lacks,
         layout=_layout(version["release"]),
         probe=VERSION,
     )

@@ -2,9 +2,25 @@
 
 from dataclasses import dataclass
 
+UV = "/usr/local/bin/uv"
+"""Where uv lies in a toolchain image."""
 NO_LAYOUT = "none"
 CANARY = 1
 """What facts are marked with whose layout was tried; a canary that tries more, or another layout, has the next one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonFacts:
+    """The Python of a toolchain image, and the uv that puts environments together for it."""
+
+    version: str
+    """Such as `3.11.2`, or `3.14.0rc1` before a release."""
+    executable: str
+    """The interpreter's own file, no link to it: an absolute path in the image."""
+    library: str
+    """The directory of the standard library, an absolute path; its bytecode is `unchecked-hash` (PEP 552)."""
+    uv: str
+    """uv's version, such as `0.13.9`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +50,10 @@ class ToolchainFacts:
     sysroot_digests: tuple[str, ...]
     """SHA-256 (hex) of every file of 4 KiB and more in the sysroot's `bin` and `lib`, and of the C compiler's own
     programs, sorted: what must not be in a runtime image. Smaller files are texts that anything may hold by chance."""
+    python: PythonFacts | None = None
+    """What Python projects are built with; None where the image cannot serve them."""
+    python_lacks: tuple[str, ...] = ()
+    """Why there is no `python`: what the image lacks for it."""
     layout: str = "v1"
     """How this cargo lays out units, `none` where no known way holds; until it is tried, what its version implies."""
     canary: int = 0

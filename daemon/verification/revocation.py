@@ -5,7 +5,7 @@ of other projects of the scope whose layers were given anything of the same cook
 makes it anew. What runs meanwhile leaves nothing, and begins again where it had reused anything.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -13,7 +13,7 @@ import msgspec
 
 from cache.blobs import BlobStore
 from cache.digest import Digest
-from cache.gc import EntryName
+from cache.gc import EntryKind, EntryName
 from cache.units import RemovedUnits, UnitRecord
 from daemon.ecosystems.planned import Plan
 from daemon.units.cook import CookNotes
@@ -68,7 +68,7 @@ class Revocation:
             suspects = await self._of_lock(plan, scope) if differing is None else differing
             units, cooks = await self._revoke_units(scope, {unit.cook for unit in suspects})
             given = {name for name, notes in await self._records.cooks_of_layers(scope) if cooks & _cooks(notes)}
-            names = await self._records.reusable_of(scope, {plan.project, *given})
+            names = await self._records.reusable_of(scope, {plan.project, *given}) | frozenset(_installed(plan))
             return units + await self._keeper.revoke(names)
 
     async def _of_lock(self, plan: Plan, scope: str) -> Collection[UnitRecord]:
@@ -86,6 +86,14 @@ class Revocation:
             for blob in removed.blobs:
                 self._blobs.remove(blob)
         return count, gone
+
+
+def _installed(plan: Plan) -> Iterator[EntryName]:
+    """All that is kept of an environment: one of its packages is wrong, and nobody can tell which."""
+    if plan.packages is not None:
+        yield EntryName(EntryKind.FETCHED, ("listing", str(plan.exact.digest)))
+        for name in plan.packages.names:
+            yield EntryName(EntryKind.FETCHED, ("package", str(plan.packages.key), name))
 
 
 def _cooks(notes: bytes) -> set[str]:

@@ -27,7 +27,7 @@ from daemon.ecosystems.planned import Plan
 from daemon.engine.settled import to_the_end
 from daemon.metrics import Metrics
 from daemon.pipeline.clean import Clean
-from daemon.pipeline.ground import Planned
+from daemon.pipeline.compilation import Planned
 from daemon.verification.comparison import differences
 from daemon.verification.sample import wanted
 

@@ -1,12 +1,14 @@
 #!/bin/sh
-# toolchain.sh NAME: sees to it that the engine has a toolchain image of this name, made of the host's rustup toolchain.
+# toolchain.sh NAME: sees to it that the engine has a toolchain image of this name, with Python, made of the host's rustup
+# toolchain.
 set -eu
 cd "$(dirname "$0")/../.."
 . deploy/setup/debian.sh
 
 name=${1:?usage: toolchain.sh NAME}
 offered=$(.venv/bin/bloomery toolchain ls --json)
-case $offered in *"\"name\": \"$name\""*) exit 0 ;; esac
+serves='import json, sys; sys.exit(not any(row["name"] == sys.argv[1] and row["python"] for row in json.load(sys.stdin)))'
+if printf '%s' "$offered" | .venv/bin/python -c "$serves" "$name"; then exit 0; fi
 
 toolchains=${RUSTUP_HOME:-$HOME/.rustup}/toolchains
 if ! [ -x "$toolchains/$name/bin/cargo" ] && ! [ -x "$toolchains/$name-x86_64-unknown-linux-gnu/bin/cargo" ]; then

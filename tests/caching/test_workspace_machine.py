@@ -28,6 +28,8 @@ pytestmark = pytest.mark.engine
 
 SOAK = int(os.environ.get("BLOOMERY_SOAK_STEPS", "0"))
 LENGTH = 25
+WALKS = 4
+"""In one go: of more of them Hypothesis makes many out of earlier ones, and a soak is to see others."""
 WORDS = st.sampled_from(["one", "two"])
 OF_THE_TREE: st.SearchStrategy[Change] = st.one_of(
     st.tuples(st.sampled_from([*TEXTS, *SOURCES]), WORDS),
@@ -149,18 +151,19 @@ def test_on_this_walk_every_image_is_the_clean_build_s(world: World, name: str):
 def test_after_any_changes_the_image_is_the_clean_build_s(world: World):
     """No shrinking: a step takes seconds, and what failed stands in the history."""
     try:
-        run_state_machine_as_test(
-            type("Branches", (Walks,), {"world": world}),
-            settings=settings(
-                max_examples=max(1, SOAK // LENGTH) if SOAK else 3,
-                stateful_step_count=LENGTH if SOAK else 5,
-                derandomize=not SOAK,
-                database=None,
-                deadline=None,
-                phases=(Phase.generate,),
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        for _ in range(max(1, SOAK // (LENGTH * WALKS))):
+            run_state_machine_as_test(
+                type("Branches", (Walks,), {"world": world}),
+                settings=settings(
+                    max_examples=WALKS if SOAK else 3,
+                    stateful_step_count=LENGTH if SOAK else 5,
+                    derandomize=not SOAK,
+                    database=None,
+                    deadline=None,
+                    phases=(Phase.generate,),
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
     finally:
         told_in_a_soak(world.told())
         assert world.failed is None, world.failed

@@ -14,10 +14,11 @@ from daemon.engine.docker import DockerEngine
 from daemon.engine.engine import Limits, SandboxSpec
 from daemon.errors import CheckFailed
 from daemon.image.architecture import AMD64
+from daemon.image.assembled import AssembledImage
 from daemon.image.elf import ElfReader
 from daemon.image.layout import archive
 from daemon.image.library_source import LibrarySource
-from daemon.pipeline.assemble import AssembledImage, Assembler, CompiledBinary
+from daemon.pipeline.assemble import Assembler, CompiledBinary
 from daemon.pipeline.check import Checker, run_check
 from daemon.tarball import Member, stream
 from tests.fakes.elves import compile_c, stored

@@ -20,7 +20,7 @@ from api.http.bodies import BodyLimits
 from api.http.endpoint import Endpoint
 from cache.archive_limits import ArchiveLimits
 from cache.blobs import BlobStore
-from cache.manifests.rust import settings
+from cache.manifests import settings
 from daemon.config import Config
 from daemon.config_file import parse_config
 from daemon.metrics import Metrics
@@ -32,6 +32,7 @@ PAGES = pages()
 TABLES = {
     "project": settings.Project,
     "build": settings.BuildSettings,
+    "python": settings.PythonSettings,
     "image": settings.ImageTable,
     "check": settings.CheckSettings,
 }

@@ -47,7 +47,7 @@ from daemon.events import Event, EventKind
 from daemon.maintenance import Contents, Tally, Trial
 from daemon.ownership import OwnSources, SharedSources
 from daemon.pipeline.explain import Explanation
-from daemon.toolchains.toolchain import Toolchain, ToolchainFacts
+from daemon.toolchains.toolchain import PythonFacts, Toolchain, ToolchainFacts
 from daemon.upload import Intake
 
 TREE = "sha256:" + "a" * 64
@@ -63,6 +63,7 @@ FACTS = ToolchainFacts(
     libc="glibc 2.36",
     artefact_mtime=1,
     sysroot_digests=(),
+    python=PythonFacts(version="3.11.2", executable="/usr/bin/python3.11", library="/usr/lib/python3.11", uv="0.13.9"),
 )
 
 
@@ -265,11 +266,12 @@ class FakeExplainer:
 class FakeToolchains:
     def __init__(self) -> None:
         self.failure: Failure | None = None
+        self.facts = FACTS
 
     async def offered(self) -> tuple[Toolchain, ...]:
         if self.failure is not None:
             raise self.failure
-        return (Toolchain(name="stable", image_reference="bloomery/toolchain:stable", facts=FACTS),)
+        return (Toolchain(name="stable", image_reference="bloomery/toolchain:stable", facts=self.facts),)
 
 
 @dataclass

@@ -12,6 +12,11 @@ libc\tglibc 2.36
 channel_date\t2026-04-16
 now\t1795267014
 newest\t1795266469.9000000000
+python\tversion 3.11.2
+python\texecutable /usr/bin/python3.11
+python\tlibrary /usr/lib/python3.11
+python\tbytecode unchecked-hash
+uv\tuv 0.13.9 (x86_64-unknown-linux-gnu)
 digest\tbb
 digest\taa
 end

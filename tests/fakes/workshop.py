@@ -17,6 +17,8 @@ from cache.workspaces import WorkspaceRecord
 from daemon.behind import Behind
 from daemon.builds import Build, BuildRequest, BuildState, ImageRequest, Outcome, Reuse
 from daemon.cache_size import CacheSize
+from daemon.ecosystems.planned import Grain
+from daemon.ecosystems.python.ecosystem import PythonEcosystem
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
 from daemon.ecosystems.step import Reads
@@ -28,12 +30,16 @@ from daemon.image.library_source import LibrarySource
 from daemon.maintenance import Maintenance
 from daemon.metrics import Metrics
 from daemon.ownership import SharedSources
+from daemon.pipeline.application_images import ApplicationImages
 from daemon.pipeline.assemble import Assembler
 from daemon.pipeline.attempt import Attempts
+from daemon.pipeline.binary_images import BinaryImages
 from daemon.pipeline.check import Checker
 from daemon.pipeline.clean import CleanBuilds, giving_way
 from daemon.pipeline.compile import CompileStage
+from daemon.pipeline.compiled_anew import CompiledAnew
 from daemon.pipeline.cook import CookStage
+from daemon.pipeline.environments import Environments
 from daemon.pipeline.explain import Explainer, Explanation
 from daemon.pipeline.fetch import FetchStage, NetworkAccess
 from daemon.pipeline.finish import FinishStage
@@ -41,6 +47,10 @@ from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.fork import Forks
 from daemon.pipeline.given import GivenUnits
 from daemon.pipeline.ground import Grounds
+from daemon.pipeline.installed_anew import InstalledAnew
+from daemon.pipeline.installed_ground import InstalledGround
+from daemon.pipeline.interpreters import Interpreters
+from daemon.pipeline.kept_layers import KeptLayers
 from daemon.pipeline.ladder import Ladder
 from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layers
@@ -203,12 +213,19 @@ class Workshop:
         )
         self.workspaces = Workspaces(records=records, states=states, bounds=self.bounds)
         self.plan = PlanStage(
-            ecosystems=(RustEcosystem(Host(mirrors={}, cpu="processor")),),
+            ecosystems=(RustEcosystem(Host(mirrors={}, cpu="processor")), PythonEcosystem({})),
             toolchains=self.offered,
             trees=records,
             blobs=blobs,
         )
-        ladder = Ladder(index=records, observed=observed, workspaces=self.workspaces, images=images, blobs=blobs)
+        ladder = Ladder(
+            index=records,
+            observed=observed,
+            workspaces=self.workspaces,
+            environments=Environments(records, blobs),
+            images=images,
+            blobs=blobs,
+        )
         weighing = Weighing(ladder, records, self.weigh)
         access = NetworkAccess(
             network=self.network, ca_bundle=b"the bundle", environment={"https_proxy": "http://proxy.example.org"}
@@ -222,8 +239,19 @@ class Workshop:
             archive=lambda manifest: layout.archive(manifest, (), blobs),
             pusher=Pusher(blobs, self.registries.connect),
         )
+        binaries = BinaryImages(Assembler(blobs, libraries, self._reader, AMD64))
+        applications = ApplicationImages(
+            blobs=blobs,
+            source=libraries,
+            reader=self._reader,
+            architecture=AMD64,
+            interpreters=Interpreters(
+                blobs=blobs, source=libraries, reader=self._reader, architecture=AMD64, behind=self.behind
+            ),
+            kept=KeptLayers(records, blobs),
+        )
         self.finish = FinishStage(
-            assembler=Assembler(blobs, libraries, self._reader, AMD64),
+            makers={Grain.UNITS: binaries, Grain.LAYERS: binaries, Grain.PACKAGES: applications},
             checker=Checker(blobs, self._reader, AMD64),
             publish=publish,
             images=images,
@@ -262,17 +290,27 @@ class Workshop:
             ceiling=self.ceiling,
             clock=lambda: time.time() + self.later,
         )
+        anew = CompiledAnew(
+            fetch=fetch,
+            cook=CookStage(images=images, given=given),
+            compile=compiling,
+            engine=sandboxes,
+            images=images,
+            units=harvester,
+        )
+        installed = InstalledGround(
+            environments=Environments(records, blobs),
+            fetch=fetch,
+            engine=sandboxes,
+            scratch=self.scratch,
+            limit=64 << 20,
+        )
         self.verifier = Verifier(
             rate=self.rate,
             clean=CleanBuilds(
-                fetch=fetch,
-                cook=CookStage(images=images, given=given),
-                compile=compiling,
+                ways={Grain.UNITS: anew, Grain.LAYERS: anew, Grain.PACKAGES: InstalledAnew(installed)},
                 finish=self.finish,
                 attempts=Attempts(engine=sandboxes, settings=giving_way(settings), publish=publish),
-                engine=sandboxes,
-                images=images,
-                units=harvester,
             ),
             records=records,
             revocation=Revocation(records=records, keeper=self.maintenance, revoking=attempts.revoking, blobs=blobs),
@@ -281,24 +319,25 @@ class Workshop:
             uses=self.uses,
             metrics=self.metrics,
         )
+        compiled = Grounds(
+            ladder=ladder,
+            layers=layers,
+            compile=compiling,
+            over_units=OverUnits(fetch=fetch, compile=compiling, given=given),
+            later=LaterLayers(ladder=ladder, layers=layers, attempts=attempts, behind=self.behind),
+            over_layer=OverLayer(ladder=ladder, layers=layers, compile=compiling, moves=moves),
+            moves=moves,
+            workspaces=self.workspaces,
+            forks=Forks(workspaces=self.workspaces, known=records, engine=sandboxes, images=images),
+            trees=records,
+            underway=underway,
+        )
         self.pipeline = Pipeline(
             plan=self.plan,
             weighing=weighing,
             forecaster=Forecaster(records),
             fetch=fetch,
-            grounds=Grounds(
-                ladder=ladder,
-                layers=layers,
-                compile=compiling,
-                over_units=OverUnits(fetch=fetch, compile=compiling, given=given),
-                later=LaterLayers(ladder=ladder, layers=layers, attempts=attempts, behind=self.behind),
-                over_layer=OverLayer(ladder=ladder, layers=layers, compile=compiling, moves=moves),
-                moves=moves,
-                workspaces=self.workspaces,
-                forks=Forks(workspaces=self.workspaces, known=records, engine=sandboxes, images=images),
-                trees=records,
-                underway=underway,
-            ),
+            grounds={Grain.UNITS: compiled, Grain.LAYERS: compiled, Grain.PACKAGES: installed},
             finish=self.finish,
             results=records,
             observed=observed,

@@ -25,7 +25,7 @@ def image(blobs: BlobStore) -> BuiltImage:
         binary="users",
         reference="users",
         tags=("users", "host:5000/users:2"),
-        digest=str(blobs.put(manifest.manifest(config, layer))),
+        digest=str(blobs.put(manifest.manifest(config, (layer,)))),
         image_id=str(config.digest),
         size=5,
         files=1,

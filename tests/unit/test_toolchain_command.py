@@ -13,9 +13,9 @@ import pytest
 
 from api.cli import VERBS
 from api.client.exits import Exit
-from api.commands import toolchain
+from api.commands import toolchain, toolchain_verbs
 from daemon.errors import EngineUnavailable
-from daemon.toolchains.errors import NoHostToolchain
+from daemon.toolchains.errors import NoHostToolchain, NoUv
 
 PING = Path(__file__).parents[2] / "deploy/setup/ping.py"
 
@@ -68,6 +68,15 @@ def test_an_engine_url_that_is_none_is_a_usage_error(tmp_path: Path, capsys: pyt
 def test_the_toolchain_comes_from_the_rustup_home_of_the_environment(tmp_path: Path):
     with pytest.raises(NoHostToolchain, match=str(tmp_path)):
         toolchain.run(parsed("make", "stable"), {"HOME": "/root", "RUSTUP_HOME": str(tmp_path)})
+
+
+def test_without_uv_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def absent() -> str:
+        raise FileNotFoundError("Could not find the uv binary in:\n - /opt/bloomery/bin\n")
+
+    monkeypatch.setattr(toolchain_verbs, "find_uv_bin", absent)
+    with pytest.raises(NoUv, match=r"in: - /opt/bloomery/bin"):
+        toolchain.run(parsed("make", "stable"), {"HOME": str(tmp_path)})
 
 
 def test_the_configuration_says_where_the_engine_is(tmp_path: Path):

@@ -8,10 +8,11 @@ import pytest
 
 from daemon.engine.engine import Network, Privilege
 from daemon.errors import ImageGone
-from daemon.toolchains import debian, host_apt, labels, mmdebstrap
+from daemon.toolchains import bytecode, debian, host_apt, labels, mmdebstrap
 from daemon.toolchains.debian import Cached
 from daemon.toolchains.errors import MakeFailed, RootfsFailed
-from daemon.toolchains.make import PATH, Recipe, WayOut, make_from_image, make_from_rustup, step
+from daemon.toolchains.make import PATH, PYTHON_WANTED, Recipe, WayOut, make_from_image, make_from_rustup, step
+from daemon.toolchains.toolchain import UV
 from tests.fakes.debian_host import DUMP, TARGETS, Host
 from tests.fakes.engine import FakeEngine, Step
 
@@ -36,12 +37,16 @@ async def make(engine: FakeEngine, host: Host, sysroot: Path, recipe: Recipe) ->
         recipe,
         sysroot,
         host.directory / "cache",
+        uv=PROGRAM,
         environment=host.environment,
         cached=Cached.USE,
         progress=host.lines.append,
     )
 
 
+PROGRAM = Path(__file__)
+"""A file of this host's; what it does is no matter here."""
+CONTENT = PROGRAM.read_bytes()
 RECIPE = Recipe(name="stable", reference="bloomery/toolchain:stable")
 
 # --- the root file system
@@ -83,6 +88,13 @@ async def test_a_root_file_system_is_made_once(host: Host):
     assert first == again
     assert len(host.debootstraps) == 1
     assert "creating tarball..." in host.lines
+
+
+async def test_a_root_file_system_has_python_and_its_bytecode_is_compiled_anew(host: Host):
+    await host.rootfs()
+    [call] = host.debootstraps
+    assert ",python3,python3-dev " in call
+    assert call.index("mkdir -p /work /target /cargo /env") < call.index("--invalidation-mode unchecked-hash")
 
 
 async def test_more_packages_are_another_root_file_system(host: Host):
@@ -140,6 +152,8 @@ async def test_one_archive_holds_the_toolchain_and_the_root_file_system(host: Ho
     made = engine.stored[image]
     assert made.files["/usr/local/rust/bin/cargo"].content == b"bin/cargo"
     assert made.files["/usr/bin/cc"].content == b"a compiler"
+    assert made.files[UV].content == CONTENT
+    assert made.files[UV].mode == 0o755
     assert not any("share" in path for path in made.files)
 
 
@@ -182,6 +196,7 @@ async def from_image(engine: FakeEngine, source: str = "rust:1.95", way_out: Way
         engine.survey,
         Recipe(name="pinned", reference="bloomery/toolchain:pinned"),
         source,
+        uv=PROGRAM,
         way_out=way_out or WayOut(),
         progress=lambda _line: None,
     )
@@ -203,6 +218,7 @@ async def test_an_image_is_pulled_prepared_as_root_and_committed():
     assert made.environment["PATH"] == "/usr/local/rust/bin:/cargo/bin:/bin"
     assert made.labels[labels.NAME] == "pinned"
     assert made.tags == {"bloomery/toolchain:pinned"}
+    assert made.files[UV].content == CONTENT
     assert engine.containers == {}
 
 
@@ -249,3 +265,31 @@ def test_the_step_is_shell_that_parses():
     text = step(Recipe(name="x", reference="y", packages=("zlib1g-dev",)), WayOut(ca_bundle=b"PEM"))
     assert subprocess.run(["sh", "-n"], input=text, text=True, check=False).returncode == 0
     assert "zlib1g-dev" in text
+
+
+def test_the_step_ends_with_the_standard_librarys_bytecode():
+    assert step(RECIPE, WayOut()).splitlines()[-1] == bytecode.STEP
+
+
+def wanted(path: Path) -> str:
+    """What is wanted of an image with these programs in PATH."""
+    (path / "readlink").symlink_to("/usr/bin/readlink")
+    script = f"set -eu\nwanted=gcc\n{PYTHON_WANTED}\necho $wanted"
+    return subprocess.run(
+        ["/bin/sh", "-c", script], env={"PATH": str(path)}, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_debians_python_is_wanted_where_there_is_none(tmp_path: Path):
+    assert wanted(tmp_path) == "gcc python3 python3-dev"
+
+
+def test_debians_python_is_wanted_whole_where_it_is_the_default(tmp_path: Path):
+    (tmp_path / "python3").symlink_to("/usr/bin/env")
+    assert wanted(tmp_path) == "gcc python3 python3-dev"
+
+
+def test_an_image_that_brings_another_python_gets_none(tmp_path: Path):
+    (tmp_path / "python3").write_text("")
+    (tmp_path / "python3").chmod(0o755)
+    assert wanted(tmp_path) == "gcc"

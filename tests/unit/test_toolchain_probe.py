@@ -5,6 +5,7 @@ import pytest
 from daemon.errors import ImageGone
 from daemon.toolchains.errors import BadToolchain
 from daemon.toolchains.probe import parse, probe
+from daemon.toolchains.toolchain import PythonFacts
 from tests.fakes.engine import FakeEngine, Step
 from tests.fakes.toolchain import PROBE_ANSWER
 
@@ -33,6 +34,67 @@ def test_facts_are_read():
     assert (facts.sysroot, facts.libc) == ("/usr/local/rust", "glibc 2.36")
     assert facts.sysroot_digests == ("aa", "bb")
     assert facts.layout == "v1"
+
+
+def test_what_python_projects_are_built_with_is_read():
+    facts = parse(PROBE_ANSWER, "sha256:1", "some:image")
+    assert facts.python == PythonFacts(
+        version="3.11.2", executable="/usr/bin/python3.11", library="/usr/lib/python3.11", uv="0.13.9"
+    )
+    assert facts.python_lacks == ()
+
+
+@pytest.mark.parametrize("version", ["3.14.0rc2", "3.15.0a1", "3.10.20"])
+def test_a_version_is_read_as_it_is(version: str):
+    facts = parse(changed("version 3.11.2", f"version {version}"), "sha256:1", "some:image")
+    assert facts.python is not None
+    assert facts.python.version == version
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("python\tversion 3.11.2", "python\tversion 3.11", "a python3 that says its version"),
+        ("python\tversion 3.11.2", "python\tversion 3.11.2+", "a python3 that says its version"),
+        ("python\texecutable /usr", "python\texecutable usr", "a python3 that says its executable"),
+        ("executable /usr/bin/python3.11", "executable /usr/bin/my python", "a python3 that says its executable"),
+        ("library /usr/lib/python3.11", "library /usr/lib/../python3.11", "a python3 that says its library"),
+        ("python\tlibrary /usr/lib/python3.11\n", "", "a python3 that says its library"),
+        ("unchecked-hash", "other", "bytecode of the standard library that is unchecked-hash"),
+        ("python\tbytecode unchecked-hash\n", "", "bytecode of the standard library that is unchecked-hash"),
+        ("uv\tuv 0.13.9 (x86_64-unknown-linux-gnu)", "uv\t", "a uv that answers"),
+        ("uv\tuv 0.13.9 (x86_64-unknown-linux-gnu)", "uv\tuv 0.13", "a uv that answers"),
+        (
+            "uv\tuv 0.13.9 (x86_64-unknown-linux-gnu)",
+            "python_lacks\tthe program /usr/local/bin/uv",
+            "the program /usr/local/bin/uv",
+        ),
+        (
+            "end\n",
+            "python_lacks\tthe directory /env, writable by 10001\nend\n",
+            "the directory /env, writable by 10001",
+        ),
+    ],
+)
+def test_an_image_that_cannot_serve_python_is_a_toolchain_that_says_why(old: str, new: str, what: str):
+    facts = parse(changed(old, new), "sha256:1", "some:image")
+    assert (facts.python, facts.python_lacks) == (None, (what,))
+    assert facts.release == "1.95.0"
+
+
+def without_python(*lines: str) -> str:
+    kept = (line for line in PROBE_ANSWER.splitlines() if not line.startswith("python\t"))
+    return "\n".join((*lines, *kept))
+
+
+def test_an_image_without_python_says_that_alone():
+    facts = parse(without_python("python_lacks\tthe program python3"), "sha256:1", "some:image")
+    assert (facts.python, facts.python_lacks) == (None, ("the program python3",))
+
+
+def test_a_python_that_says_nothing_is_none():
+    facts = parse(without_python(), "sha256:1", "some:image")
+    assert (facts.python, facts.python_lacks) == (None, ("a python3 that answers",))
 
 
 def test_artefacts_are_a_second_newer_than_the_newest_file_in_whole_seconds():

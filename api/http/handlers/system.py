@@ -11,7 +11,14 @@ from prometheus_client.exposition import choose_encoder
 from api.http.endpoint import Access, Endpoint, JsonForm, Reply, StreamForm
 from api.http.readiness import Finding
 from api.http.replies import json_reply
-from api.http.schemas.system import CheckAnswer, HealthAnswer, ReadyAnswer, ToolchainAnswer, ToolchainsAnswer
+from api.http.schemas.system import (
+    CheckAnswer,
+    HealthAnswer,
+    PythonAnswer,
+    ReadyAnswer,
+    ToolchainAnswer,
+    ToolchainsAnswer,
+)
 from daemon.errors import EngineUnavailable
 from daemon.toolchains.toolchain import Toolchain
 
@@ -161,4 +168,5 @@ def _shown(toolchain: Toolchain) -> ToolchainAnswer:
         host=facts.host,
         cargo=facts.cargo_version,
         libc=facts.libc,
+        python=None if facts.python is None else PythonAnswer(version=facts.python.version, uv=facts.python.uv),
     )

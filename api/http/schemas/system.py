@@ -5,6 +5,13 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 
+class PythonAnswer(Struct, frozen=True, kw_only=True):
+    """What a toolchain builds Python projects with."""
+
+    version: Annotated[str, Meta(description="Python's, such as `3.11.2`")]
+    uv: Annotated[str, Meta(description="uv's version")]
+
+
 class ToolchainAnswer(Struct, frozen=True, kw_only=True):
     """A toolchain that is offered."""
 
@@ -16,6 +23,7 @@ class ToolchainAnswer(Struct, frozen=True, kw_only=True):
     host: Annotated[str, Meta(description="The host triple")]
     cargo: str
     libc: str
+    python: Annotated[PythonAnswer | None, Meta(description="null: it builds no Python projects")]
 
 
 class ToolchainsAnswer(Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from cache.errors import Failure
 from cache.manifests.errors import BadManifest
 from cache.manifests.rust.errors import LockMismatch
 from daemon.builds import Diagnostic, Link
-from daemon.ecosystems.rust.libraries import debian_package
+from daemon.ecosystems.libraries import debian_package
 from daemon.ecosystems.rust.package_id import PackageId
 from daemon.errors import (
     CompileFailed,

@@ -1,5 +1,7 @@
 """A planned cargo project, and its sides that fetch, cook and compile."""
 
+from collections.abc import Mapping
+
 from daemon.ecosystems.ecosystem import Compiling, Cooking, Fetching
 from daemon.ecosystems.kept import Keeping
 from daemon.ecosystems.planned import Plan
@@ -13,7 +15,7 @@ from daemon.events import Progress
 
 
 class RustProject:
-    """A `Project` over cargo."""
+    """A `CompiledProject` over cargo."""
 
     def __init__(self, plan: Plan, source: RustSource, fetching: RustFetching) -> None:
         self._plan = plan
@@ -24,6 +26,11 @@ class RustProject:
     def plan(self) -> Plan:
         """What it will do."""
         return self._plan
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What every step of its has."""
+        return self._source.environment
 
     @property
     def fetching(self) -> Fetching:

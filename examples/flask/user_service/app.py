@@ -22,7 +22,9 @@ def add():
     user = request.get_json()
     if not isinstance(user, dict) or not str(user.get("name", "")).strip() or "@" not in str(user.get("email", "")):
         return jsonify(error="a name and an address are needed"), 400
-    return passed(database.post(f"{DATABASE_URL}/users", json={"name": user["name"], "email": user["email"]}, timeout=SECONDS))
+    return passed(
+        database.post(f"{DATABASE_URL}/users", json={"name": user["name"], "email": user["email"]}, timeout=SECONDS)
+    )
 
 
 @app.get("/users")

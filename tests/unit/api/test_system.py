@@ -1,5 +1,6 @@
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -8,7 +9,7 @@ import pytest
 from api.http.readiness import Lifecycle, Readiness, disk, remembered
 from cache.errors import NoSpace
 from daemon.errors import EngineUnavailable
-from tests.fakes.api import Daemon, MakeDaemon, running
+from tests.fakes.api import FACTS, Daemon, MakeDaemon, running
 
 
 async def test_health_is_only_that_the_loop_turns(client: aiohttp.ClientSession):
@@ -95,6 +96,14 @@ async def test_toolchains_are_listed(client: aiohttp.ClientSession):
     async with client.get("/v1/toolchains") as answer:
         (toolchain,) = (await answer.json())["toolchains"]
     assert (toolchain["name"], toolchain["release"]) == ("stable", "1.95.0")
+    assert toolchain["python"] == {"version": "3.11.2", "uv": "0.13.9"}
+
+
+async def test_a_toolchain_without_python_says_so(daemon: Daemon, client: aiohttp.ClientSession):
+    daemon.toolchains.facts = replace(FACTS, python=None, python_lacks=("the program python3",))
+    async with client.get("/v1/toolchains") as answer:
+        (toolchain,) = (await answer.json())["toolchains"]
+    assert toolchain["python"] is None
 
 
 async def test_toolchains_of_an_engine_that_is_down_are_unavailable(daemon: Daemon, client: aiohttp.ClientSession):

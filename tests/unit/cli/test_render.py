@@ -222,3 +222,21 @@ def test_a_clean_build_that_failed_says_how():
 def test_one_that_was_not_done_says_why(result: str):
     (line,) = verified(result, detail="no_space: The disk is full\nmore")
     assert line.endswith(": no_space: The disk is full")
+
+
+def test_packages_of_python_are_installed_and_not_compiled():
+    report = {
+        "rung": "units",
+        "dependencies": 3,
+        "reused": 2,
+        "compiled": ["red 1.0"],
+        "compiled_twice": [],
+        "members": [],
+        "seconds": 4.0,
+        "refusals": [],
+    }
+    assert reuse(report, "python") == [
+        ("reuse", "units      2 of 3 dependencies"),
+        ("install", f"{'1 dependency':<30}took 4.0 s"),
+    ]
+    assert [head for head, _ in reuse(report, "rust")] == ["reuse", "compile"]

@@ -11,10 +11,11 @@ from cache.tree import EntryKind, SourceTree, TreeEntry
 from daemon.builds import ContentEntry, ImageSettings, Link
 from daemon.errors import MissingLibrary
 from daemon.image.architecture import AMD64
+from daemon.image.assembled import AssembledImage
 from daemon.image.elf import ElfReader
 from daemon.image.errors import BadImageSettings
 from daemon.image.library_source import LibrarySource
-from daemon.pipeline.assemble import AssembledImage, Assembler, CompiledBinary
+from daemon.pipeline.assemble import Assembler, CompiledBinary
 from daemon.tarball import Member
 from tests.fakes.elves import HELLO, compile_c, compile_rust, library, stored
 from tests.fakes.engine import FakeEngine, file
@@ -204,14 +205,14 @@ async def test_two_state_directories_make_one_image(tmp_path: Path, hello: Path)
     one = await first(hello, include=("a", "b"), environment={"A": "1", "B": "2"})
     two = await second(hello, include=("b", "a"), environment={"B": "2", "A": "1"})
     assert one.manifest_digest == two.manifest_digest
-    assert (one.layer_digest, one.image_id, one.listing) == (two.layer_digest, two.image_id, two.listing)
+    assert (one.layers, one.image_id, one.listing) == (two.layers, two.image_id, two.listing)
 
 
 async def test_another_binary_or_another_setting_makes_another_image(assemble: Assembling, hello: Path, tmp_path: Path):
     other = compile_c(tmp_path / "other", HELLO.replace("hello", "other"))
     images = [await assemble(hello), await assemble(other), await assemble(hello, arguments=("x",))]
     assert len({image.manifest_digest for image in images}) == 3
-    assert images[0].layer_digest == images[2].layer_digest
+    assert images[0].layers == images[2].layers
 
 
 async def test_a_second_build_asks_the_engine_nothing(assemble: Assembling, hello: Path, tmp_path: Path):
@@ -227,7 +228,7 @@ async def test_the_blobs_are_there_and_the_listing_says_it_all(assemble: Assembl
     image = await assemble(hello)
     manifest = json.loads(assemble.blobs.read(image.manifest_digest))
     assert manifest["config"]["digest"] == str(image.image_id)
-    assert manifest["layers"][0]["digest"] == str(image.layer_digest)
+    assert manifest["layers"][0]["digest"] == str(image.layers[0])
     listing = msgspec.json.decode(assemble.blobs.read(image.listing), type=tuple[ContentEntry, ...])
     assert listing == image.contents
     assert all(one.reason for one in listing)

@@ -1,5 +1,6 @@
 """The check sees each thing that an image must not be; every mutation of a good image is one that it must refuse."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,18 +8,19 @@ from pathlib import Path
 import pytest
 
 from cache.blobs import BlobStore
-from cache.digest import Digest
+from cache.digest import Digest, DigestMismatch
 from cache.tree import EntryKind, SourceTree, TreeEntry
 from daemon.builds import ImageSettings, Link
 from daemon.engine.engine import Limits, OutputStream
 from daemon.errors import CheckFailed, ImageGone
 from daemon.image import manifest
 from daemon.image.architecture import AMD64
+from daemon.image.assembled import AssembledImage
 from daemon.image.elf import ElfReader
 from daemon.image.layer import Blob, write_layer
 from daemon.image.library_source import LibrarySource
 from daemon.image.rootfs import Origin, RootFile
-from daemon.pipeline.assemble import AssembledImage, Assembler, CompiledBinary
+from daemon.pipeline.assemble import Assembler, CompiledBinary
 from daemon.pipeline.check import Checker, run_check
 from tests.fakes.elves import HELLO, compile_c, stored
 from tests.fakes.engine import FakeEngine, Step
@@ -64,12 +66,10 @@ class Checking:
         with self.blobs.staging() as staging:
             layer = write_layer(rootfs, staging / "layer")
             self.blobs.adopt({layer.digest: staging / "layer"})
-        content = manifest.config(manifest.plan("users", ImageSettings()), {}, layer, AMD64)
+        content = manifest.config(manifest.plan("users", ImageSettings()), {}, (layer,), AMD64)
         config = Blob(self.blobs.put(content), len(content))
-        digest = self.blobs.put(manifest.manifest(config, layer))
-        return replace(
-            *(image,), rootfs=rootfs, manifest_digest=digest, image_id=config.digest, layer_digest=layer.digest
-        )
+        digest = self.blobs.put(manifest.manifest(config, (layer,)))
+        return replace(*(image,), rootfs=rootfs, manifest_digest=digest, image_id=config.digest, layers=(layer.digest,))
 
 
 @pytest.fixture
@@ -172,15 +172,25 @@ async def test_a_layer_that_holds_another_content_than_the_contents_say(checking
         await checking.check(replace(other, rootfs=image.rootfs))
 
 
-async def test_a_layer_that_was_damaged_on_disk(checking: Checking):
+async def test_a_layer_that_was_damaged_on_disk_is_named_so_that_it_can_be_dropped(checking: Checking):
     image = await checking.image()
-    path = checking.blobs.path(image.layer_digest)
+    path = checking.blobs.path(image.layers[0])
     path.chmod(0o644)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(CheckFailed, match="not the one that the configuration names"):
+    with pytest.raises(DigestMismatch) as damage:
         await checking.check(image)
+    assert damage.value.expected == image.layers[0]
+
+
+async def test_a_layer_that_the_configuration_does_not_name(checking: Checking):
+    image, other = await checking.image(), checking.again(await checking.image(), lambda files: files.pop("/app/users"))
+    content = json.loads(checking.blobs.read(image.manifest_digest))
+    content["layers"] = json.loads(checking.blobs.read(other.manifest_digest))["layers"]
+    mixed = checking.blobs.put(json.dumps(content).encode())
+    with pytest.raises(CheckFailed, match="not the one that the configuration names"):
+        await checking.check(replace(image, manifest_digest=mixed))
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ def image(blobs: BlobStore) -> Digest:
     with blobs.staging() as staging:
         layer = write_layer(complete([*accounts(NONROOT), *places(NONROOT, "/app")]), staging / "layer")
         blobs.adopt({layer.digest: staging / "layer"})
-    content = manifest.config(manifest.plan("users", ImageSettings()), {}, layer, AMD64)
+    content = manifest.config(manifest.plan("users", ImageSettings()), {}, (layer,), AMD64)
     config = Blob(blobs.put(content), len(content))
-    return blobs.put(manifest.manifest(config, layer))
+    return blobs.put(manifest.manifest(config, (layer,)))
 
 
 async def whole(image: Digest, blobs: BlobStore, *tags: str) -> bytes:

@@ -16,7 +16,7 @@ LAYER = Blob(Digest.of(b"layer"), 10240)
 
 
 def config(settings: ImageSettings, extra: dict[str, str] | None = None) -> dict:
-    return json.loads(manifest.config(manifest.plan("users", settings), extra or {}, LAYER, AMD64))
+    return json.loads(manifest.config(manifest.plan("users", settings), extra or {}, (LAYER,), AMD64))
 
 
 def test_an_image_without_settings():
@@ -130,13 +130,13 @@ def test_the_order_in_which_settings_are_written_plays_no_part():
     one = ImageSettings(environment={"A": "1", "B": "2"}, labels={"x": "1", "y": "2"})
     other = ImageSettings(environment={"B": "2", "A": "1"}, labels={"y": "2", "x": "1"})
     assert config(one) == config(other)
-    assert manifest.config(manifest.plan("u", one), {}, LAYER, AMD64) == manifest.config(
-        manifest.plan("u", other), {}, LAYER, AMD64
+    assert manifest.config(manifest.plan("u", one), {}, (LAYER,), AMD64) == manifest.config(
+        manifest.plan("u", other), {}, (LAYER,), AMD64
     )
 
 
 def test_the_manifest_names_configuration_and_layer():
-    found = json.loads(manifest.manifest(Blob(Digest.of(b"config"), 3), LAYER))
+    found = json.loads(manifest.manifest(Blob(Digest.of(b"config"), 3), (LAYER,)))
     assert found["config"] == {
         "mediaType": "application/vnd.oci.image.config.v1+json",
         "digest": str(Digest.of(b"config")),

@@ -1,0 +1,1 @@
+"""Python: packages are locked, fetched and installed by uv; nothing of the sources is compiled."""

@@ -1,0 +1,132 @@
+"""Installs packages and tells which of the installed files are whose: what a package brings is in its own record.
+
+Source: https://packaging.python.org/en/latest/specifications/recording-installed-packages/
+"""
+
+import csv
+import io
+import posixpath
+import re
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from cache.blobs import BlobStore
+from cache.digest import Digest
+from cache.manifests.python.locked import LockedPackage
+from daemon.ecosystems.kept import Fetched, FetchedFile, KeptPackage
+from daemon.ecosystems.python import files
+from daemon.ecosystems.python.environment import FILES, site_packages
+from daemon.ecosystems.python.steps import WANTED, install_script, owned, text
+from daemon.ecosystems.step import Step
+from daemon.errors import BadOutput
+from daemon.image.interpreter import ENVIRONMENT
+from daemon.pipeline.spool import copied
+from daemon.tarball import Member
+from daemon.toolchains.toolchain import PythonFacts
+
+_RECORD = re.compile(r"(?P<info>(?P<name>[^/]+)-[^/-]+\.dist-info)/RECORD")
+_OF_UV = "uv_cache.json"
+"""When uv has seen a file: it differs from time to time."""
+_CACHED = re.compile(r"(?P<directory>.*?)__pycache__/(?P<stem>[^/]+?)\.[^/.]+(\.opt-[12])?\.pyc")
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    digest: Digest
+    size: int
+    executable: bool
+
+
+class PythonInstalling:
+    """An `Installing` over uv; `wanted` are installed, `locked` are those and what sdists among them are built with."""
+
+    def __init__(
+        self, *, wanted: Sequence[LockedPackage], locked: Sequence[LockedPackage], python: PythonFacts, blobs: BlobStore
+    ) -> None:
+        self._wanted = wanted
+        self._locked = locked
+        self._python = python
+        self._blobs = blobs
+
+    @property
+    def taken(self) -> str:
+        """The whole environment."""
+        return ENVIRONMENT
+
+    def step(self, fetched: Fetched | None) -> Step:
+        """Offline; an sdist is built here, with what was fetched for it."""
+        return Step(script=install_script(self._python), members=self._members(fetched))
+
+    def installed(self, archive: Path, seconds: float) -> Mapping[str, KeptPackage]:
+        """By the lines of the lock; each package's part of the seconds is that of its bytes."""
+        root = site_packages(self._python)
+        found = dict(self._kept(archive))
+        records: dict[str, tuple[str, str]] = {
+            str(canonicalize_name(match["name"])): (match["info"], path)
+            for path in found
+            if (match := _RECORD.fullmatch(posixpath.relpath(path, root))) is not None
+        }
+        total = sum(file.size for file in found.values()) or 1
+        packages = {}
+        for package in self._wanted:
+            if package.name not in records:
+                raise BadOutput(f"{package.name} {package.version} was installed and has left no record of it.")
+            own = tuple(sorted(self._own(package.name, records, found), key=lambda file: file.path))
+            part = seconds * sum(file.size for file in own) / total
+            packages[package.line] = KeptPackage(fetched=Fetched(files=own), seconds=part)
+        return packages
+
+    def _members(self, fetched: Fetched | None) -> Iterator[Member]:
+        yield text(WANTED, (f"{package.name}=={package.version}" for package in self._wanted))
+        if fetched is not None:
+            yield from chain((owned(FILES),), files.members(fetched, self._blobs))
+
+    def _kept(self, archive: Path) -> Iterator[tuple[str, _File]]:
+        """Every regular file by its path in the image; links are the environment's own, and are made anew there."""
+        with self._blobs.staging() as staging, tarfile.open(archive, "r:") as tar:
+            staged: dict[Digest, Path] = {}
+            for number, entry in enumerate(tar):
+                if entry.issparse() or entry.islnk():
+                    raise BadOutput(f"{entry.name} is a sparse file or a second name of one.")
+                if entry.isreg():
+                    content = tar.extractfile(entry)
+                    assert content is not None
+                    path = staging / str(number)
+                    digest = copied(content, path)
+                    staged[digest] = path
+                    yield posixpath.normpath(f"/{entry.name}"), _File(digest, entry.size, bool(entry.mode & 0o100))
+            self._blobs.adopt(staged)
+
+    def _own(
+        self, name: str, records: Mapping[str, tuple[str, str]], found: Mapping[str, _File]
+    ) -> Iterator[FetchedFile]:
+        info, record = records[name]
+        root = site_packages(self._python)
+        lines = list(csv.reader(io.StringIO(self._blobs.read(found[record].digest).decode())))
+        left_out = f"{info}/{_OF_UV}"
+        paths = {posixpath.normpath(posixpath.join(root, line[0])) for line in lines if line and line[0] != left_out}
+        for path in sorted(paths | set(self._bytecode(paths, found))):
+            if path == record:
+                yield self._record(path, [line for line in lines if line and line[0] != left_out])
+            elif path in found and path.startswith(f"{ENVIRONMENT}/"):
+                file = found[path]
+                yield FetchedFile(path=path, digest=str(file.digest), size=file.size, executable=file.executable)
+
+    def _bytecode(self, sources: set[str], found: Mapping[str, _File]) -> Iterator[str]:
+        """What was compiled of these."""
+        for path in found:
+            match = _CACHED.fullmatch(path)
+            if match is not None and f"{match['directory']}{match['stem']}.py" in sources:
+                yield path
+
+    def _record(self, path: str, lines: Sequence[Sequence[str]]) -> FetchedFile:
+        """The record, without what was left out."""
+        written = io.StringIO()
+        csv.writer(written, lineterminator="\n").writerows(lines)
+        content = written.getvalue().encode()
+        return FetchedFile(path=path, digest=str(self._blobs.put(content)), size=len(content))
