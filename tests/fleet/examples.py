@@ -1,5 +1,6 @@
 """Which examples there are, how large their images may be, and which of them every run of `.ci/run` builds."""
 
+import re
 import tomllib
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class Example:
 
     @property
     def tag(self) -> str:
-        return f"bloomery-fleet/{'-'.join((self.path.replace('/', '-'), *self.options)).replace('--', '').lower()}"
+        return f"bloomery-fleet/{re.sub(r'[^a-z0-9]+', '-', self.name)}"
 
     @property
     def compiled(self) -> bool:

@@ -44,6 +44,13 @@ class Fleet:
         record: Json = json.loads(done.stdout)
         return record
 
+    def explained(self, example: Example) -> Json:
+        """What a build of it would reuse now."""
+        done = self.service.cli("explain", "--json", str(self.examples / example.path))
+        assert done.returncode == 0, done.stderr
+        answer: Json = json.loads(done.stdout)
+        return answer
+
     def built(self, example: Example) -> Launch:
         """The example's first build."""
         found = [launch for launch in self.launches if launch.name == example.name]

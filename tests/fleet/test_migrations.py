@@ -63,7 +63,7 @@ def test_over_nothing(worker: Worker):
 
 
 def test_over_units(worker: Worker):
-    until(lambda: stored(worker.fleet, "units"), "what the first build compiled is stored")
+    until(lambda: stored(worker.fleet, "unit"), "what the first build compiled is stored")
     worker.migrate("over_units")
     worker.depend("itoa")
     assert worker.proved(worker.build("--lineage=units", ALONE)) == "units"
