@@ -15,6 +15,8 @@ INTERPRETED = {"flask"}
 """Folders of services whose sources are what runs."""
 BARS = {"chapter/users": 40_000_000, "flask/user_service": 70_000_000, "flask/database_service": 70_000_000}
 """The most bytes that an image's files may have."""
+SMALLEST = "hyper-hello"
+"""Its bar is what its binary needs to run, and a hundredth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

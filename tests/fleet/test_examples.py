@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.examples import BARS, EVERY_TIME, EXAMPLES, Example, examples
+from tests.fleet.examples import BARS, EVERY_TIME, EXAMPLES, SMALLEST, Example, examples
 from tests.fleet.fleet import Fleet
 from tests.fleet.layers import sources, within
 
@@ -59,7 +59,7 @@ def test_its_image_is_as_small_as_it_may_be(fleet: Fleet, example: Example):
 
 @pytest.mark.every_time
 def test_the_smallest_image_is_a_binary_its_loader_and_its_libraries(fleet: Fleet):
-    launch = fleet.built(Example(path="hyper-hello"))
+    launch = fleet.built(Example(path=SMALLEST))
     contents = fleet.service.ask("GET", f"/v1/builds/{launch.record['id']}/contents").json
     needed = [
         entry for entry in contents["entries"] if entry["reason"].startswith(("binary ", "loader: ", "library: "))
