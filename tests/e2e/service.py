@@ -180,8 +180,8 @@ class Service:
         return subprocess.run(command, env=whole, cwd=self.place, capture_output=True, text=True, check=False)
 
     def containers(self, *filters: str) -> list[str]:
-        """The ids of this instance's containers."""
-        mine = ("--filter", f"label=bloomery.instance={self.instance}")
+        """The ids of this instance's containers that are of builds; what is looked up behind answers comes and goes."""
+        mine = ("--filter", f"label=bloomery.instance={self.instance}", "--filter", "label=bloomery.build")
         return docker("ps", "--all", "--quiet", "--no-trunc", *mine, *filters).split()
 
     def workspaces(self) -> list[str]:
