@@ -163,7 +163,7 @@ CHANGES = {
             "why not result     Cargo.lock is gone",
             *AS_LAYER,
             f"why not layer      Cargo.lock changed: {GONE}",
-            "note    There is no Cargo.lock: a build makes one first, and its dependencies are not known before.",
+            "note    There is no lock: a build makes one first, and its dependencies are not known before.",
         ],
         {path: text for path, text in PROJECT.items() if path != "Cargo.lock"},
     ),
