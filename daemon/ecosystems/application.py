@@ -29,5 +29,3 @@ class Application:
     """Unless the settings of the image name another."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Of the image, where its settings do not say otherwise."""
-    search: tuple[str, ...] = ()
-    """Directories of programs, before the usual ones."""

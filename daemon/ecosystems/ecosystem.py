@@ -144,7 +144,10 @@ class Installing(Protocol):
         ...
 
     def installed(self, archive: Path, seconds: float) -> Mapping[str, KeptPackage]:
-        """What each package has brought, from the tar of what was taken, as blobs; it took `seconds`. Blocks."""
+        """What each package has brought, from the tar of what was taken, as blobs; it took `seconds`. Blocks.
+
+        Of several, one that others have reached is left out: it has to be installed alone.
+        """
         ...
 
 

@@ -98,6 +98,10 @@ class InstalledGround:
         brought: dict[str, KeptPackage] = {}
         for part in project.lacking(names):
             brought |= await self._part(part, attempt)
+        for name in sorted(set(names) - brought.keys()):
+            attempt.progress.note(f"{package_words(name)} is installed alone: another package has files of its names.")
+            for part in project.lacking((name,)):
+                brought |= await self._part(part, attempt)
         return brought
 
     async def _part(self, part: InstalledProject, attempt: Attempt) -> Mapping[str, KeptPackage]:

@@ -46,6 +46,11 @@ EVIL = built(
         "        pass\n"
     ),
 )
+OVER = {
+    name: wheel(name, files={f"{name}.py": f"word = '{name}'\n", "leaf.py": "word = 'spoilt'\n"})
+    for name in ("abel", "over")
+}
+"""Whichever is installed last, one of them lies over `leaf`."""
 ASKS = sdist("asks", files={"setup.py": "raise SystemExit('run')"}, dynamic=True)
 
 
@@ -79,7 +84,7 @@ class Yard:
 
 @pytest.fixture(scope="module")
 def index() -> Iterator[PackageIndex]:
-    with served(GREEN, LEAF, RED, TOOL, BLUE, EVIL, ASKS) as index:
+    with served(GREEN, LEAF, RED, TOOL, BLUE, EVIL, *OVER.values(), ASKS) as index:
         yield index
 
 
@@ -194,6 +199,17 @@ async def test_an_sdist_is_built_without_a_network_and_apart_from_all_others(yar
 
     innocent = await yard.build(project("blue", "leaf"), "sdists", project="innocent")
     assert innocent.prints() == "said blue-1.0 leaf-1.0"
+
+
+@pytest.mark.parametrize("name", OVER)
+async def test_a_wheel_that_brings_another_one_s_file_does_not_reach_what_is_kept_of_that(yard: Yard, name: str):
+    files = project("leaf", name)
+    both = await yard.build(files, name)
+    await yard.as_clean(both, files)
+
+    alone = await yard.build(project("leaf"), name, project="alone")
+
+    assert (alone.rung, alone.prints()) == (Rung.UNITS, "said leaf-1.0")
 
 
 async def test_code_that_alone_could_tell_requirements_is_not_run_to_find_them(yard: Yard):

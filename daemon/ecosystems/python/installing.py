@@ -3,6 +3,7 @@
 Source: https://packaging.python.org/en/latest/specifications/recording-installed-packages/
 """
 
+import base64
 import csv
 import io
 import posixpath
@@ -43,13 +44,10 @@ class _File:
 
 
 class PythonInstalling:
-    """An `Installing` over uv; `wanted` are installed, `locked` are those and what sdists among them are built with."""
+    """An `Installing` over uv; `wanted` are installed."""
 
-    def __init__(
-        self, *, wanted: Sequence[LockedPackage], locked: Sequence[LockedPackage], python: PythonFacts, blobs: BlobStore
-    ) -> None:
+    def __init__(self, *, wanted: Sequence[LockedPackage], python: PythonFacts, blobs: BlobStore) -> None:
         self._wanted = wanted
-        self._locked = locked
         self._python = python
         self._blobs = blobs
 
@@ -63,7 +61,10 @@ class PythonInstalling:
         return Step(script=install_script(self._python), members=self._members(fetched))
 
     def installed(self, archive: Path, seconds: float) -> Mapping[str, KeptPackage]:
-        """By the lines of the lock; each package's part of the seconds is that of its bytes."""
+        """By the lines of the lock; each package's part of the seconds is that of its bytes.
+
+        Of several, one whose files are not those of its own record is left out: another one's lie over them.
+        """
         root = site_packages(self._python)
         found = dict(self._kept(archive))
         bytecode = _bytecode(found)
@@ -79,6 +80,8 @@ class PythonInstalling:
                 raise BadOutput(f"{package.name} {package.version} was installed and has left no record of it.")
             info, record = records[package.name]
             lines = self._lines(record, found[record])
+            if len(self._wanted) > 1 and _overwritten(lines, root, found):
+                continue
             own = tuple(sorted(self._own(info, record, lines, found, bytecode), key=lambda file: file.path))
             part = seconds * sum(file.size for file in own) / total
             packages[package.line] = KeptPackage(fetched=Fetched(files=own), seconds=part)
@@ -146,3 +149,14 @@ def _bytecode(found: Iterable[str]) -> Mapping[str, Sequence[str]]:
         if match is not None:
             compiled.setdefault(f"{match['directory']}{match['stem']}.py", []).append(path)
     return compiled
+
+
+def _overwritten(lines: Sequence[Sequence[str]], root: str, found: Mapping[str, _File]) -> bool:
+    """Whether a file has another content than its package's record says."""
+    for line in lines:
+        path, said = posixpath.normpath(posixpath.join(root, line[0])), line[1] if len(line) > 1 else ""
+        if said.startswith("sha256=") and path in found and not path.endswith(f"/{_OF_UV}"):
+            proof = base64.urlsafe_b64encode(bytes.fromhex(found[path].digest.hex)).decode()
+            if said.removeprefix("sha256=").rstrip("=") != proof.rstrip("="):
+                return True
+    return False

@@ -81,7 +81,7 @@ class PlannedPython:
     def installing(self) -> PythonInstalling:
         """Its side that installs packages."""
         source = self._source
-        return PythonInstalling(wanted=source.wanted, locked=self._locked, python=source.python, blobs=source.blobs)
+        return PythonInstalling(wanted=source.wanted, python=source.python, blobs=source.blobs)
 
     @property
     def application(self) -> Application:

@@ -71,6 +71,8 @@ def install_script(python: PythonFacts) -> str:
         [
             f"uv venv --quiet --offline --no-project --no-config --allow-existing {ENVIRONMENT}",
             f"{_INSTALL} --find-links {FILES} --python {program} -r {WANTED}",
+            # What a wheel brings of it may be of another package's source.
+            f"find {ENVIRONMENT}/lib -name __pycache__ -prune -exec rm -rf {{}} +",
             # A package may hold what is no Python of this version, and is never imported.
             f"{python.executable} -E -s -m {_COMPILE} {ENVIRONMENT}/lib || true",
         ]

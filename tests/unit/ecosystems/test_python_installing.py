@@ -48,9 +48,8 @@ def installed(
 
 def record(info: str, *paths: str) -> bytes:
     """A record of these paths, as seen from site-packages."""
-    return "".join(f"{path},sha256=47DE,0\n" for path in (*paths, f"{info}/uv_cache.json")).encode() + (
-        f"{info}/RECORD,,\n".encode()
-    )
+    listed = "".join(f"{path},,\n" for path in paths)
+    return f"{listed}{info}/uv_cache.json,sha256=47DE,0\n{info}/RECORD,,\n".encode()
 
 
 def of(name: str, *more: str, version: str = "1.0", **contents: bytes) -> Entries:
@@ -298,3 +297,13 @@ def test_an_sdists_installation_has_what_it_is_built_with_beside_it_and_a_wheels
     assert [one.partition(" ")[0] for one in wheels.keeping.wanted().names] == [APPLE.file]
     assert [one.partition(" ")[0] for one in sdist.keeping.wanted().names] == [quince.file, TOOL.file]
     assert url(TOOL).endswith(TOOL.file)
+
+
+def test_of_several_one_whose_file_is_not_its_records_is_left_out_and_alone_it_is_not(blobs: BlobStore, tmp_path: Path):
+    one, other = APPLE, BERRY
+    path = f"{LIB}/apple-1.0.dist-info/RECORD"
+    apple = of("apple")
+    spoilt = {**apple, path: apple[path].replace(b"apple.py,,", b"apple.py,sha256=" + b"A" * 43 + b",9")}
+
+    assert installed(blobs, tmp_path / "both.tar", {**spoilt, **of("berry")}, one, other).keys() == {"berry"}
+    assert installed(blobs, tmp_path / "one.tar", spoilt, one).keys() == {"apple"}
