@@ -78,6 +78,12 @@ class DaemonProcess:
             found: dict[str, Any] = json.load(answer)
             return found
 
+    def figure(self, name: str) -> float:
+        """A metric without labels, as it is now; 0 where there is none of this name."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as answer:  # noqa: S310 - our own daemon
+            lines = answer.read().decode().splitlines()
+        return next((float(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0.0)
+
     def output(self, build: str) -> str:
         """What the steps of a build printed."""
         asked = urllib.request.Request(  # noqa: S310 - our own daemon

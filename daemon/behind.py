@@ -29,8 +29,11 @@ class _Waiting:
 class Behind:
     """A queue with one worker; no more than `most` wait."""
 
-    def __init__(self, most: int = _MOST) -> None:
+    def __init__(self, most: int = _MOST, told: Callable[[int], None] | None = None) -> None:
+        """`told` hears how many there are, the one under way with them, whenever that changes."""
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue(most)
+        self._told = told
+        self._left = 0
         self._log = structlog.get_logger()
 
     def put(self, name: str, about: str, work: Callable[[], Coroutine[Any, Any, object]]) -> bool:
@@ -40,6 +43,7 @@ class Behind:
         except asyncio.QueueFull:
             self._log.warning(f"{name}.dropped", about=about)
             return False
+        self._count(+1)
         return True
 
     async def run(self) -> None:
@@ -54,7 +58,13 @@ class Behind:
                 self._log.exception(f"{waiting.name}.failed", about=waiting.about)
             finally:
                 self._waiting.task_done()
+                self._count(-1)
 
     async def idle(self) -> None:
         """Wait until nothing is left to do."""
         await self._waiting.join()
+
+    def _count(self, change: int) -> None:
+        self._left += change
+        if self._told is not None:
+            self._told(self._left)

@@ -101,6 +101,9 @@ class Metrics:
         self._verified = self._counter(
             "verifications", "Builds that were built again clean, by what came of it.", ["result"]
         )
+        self._behind = Gauge(
+            "bloomery_work_behind", "Works behind the answers that wait or are under way.", registry=registry
+        )
         self._image = Histogram(
             "bloomery_image_bytes", "Bytes of all files of a built image.", buckets=BYTES, registry=registry
         )
@@ -128,6 +131,10 @@ class Metrics:
         """How many builds are on record in each state."""
         for state in BuildState:
             self._builds.labels(state).set(counts.get(state, 0))
+
+    def works_behind(self, count: int) -> None:
+        """How many works behind the answers wait or are under way: harvests, layers, trials."""
+        self._behind.set(count)
 
     def build_moved(self, old: BuildState | None, new: BuildState) -> None:
         """A build changed its state; a new build had none."""

@@ -35,7 +35,7 @@ class Member:
     """None leaves it to whoever unpacks."""
     uid: int = 0
     gid: int = 0
-    content: bytes | None = None
+    content: bytes | memoryview | None = None
     source: Path | None = None
     digest: Digest | None = None
     size: int = 0
@@ -89,7 +89,8 @@ def entries(members: Iterable[Member]) -> Iterator[bytes]:
     for member in members:
         held += header(member)
         if member.content is not None:
-            held += member.content + _padding(len(member.content))
+            held += member.content
+            held += _padding(len(member.content))
         elif member.source is not None and member.target is None:
             for piece in _proved(member, member.source):
                 held += piece
@@ -133,12 +134,20 @@ async def stream(members: Iterable[Member]) -> AsyncGenerator[bytes, None]:
 
 
 async def threaded(source: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
-    """Any generator of bytes, each step and its end taken in a thread.
+    """Any generator of bytes, each step and its end taken in a thread, and one step ahead of who reads.
 
     Whoever is cancelled waits for the step that is under way: a generator is not left while a thread is still in it.
     """
+    coming = asyncio.ensure_future(asyncio.to_thread(next, source, None))
     try:
-        while (piece := await to_the_end(asyncio.to_thread(next, source, None))) is not None:
+        while (piece := await asyncio.shield(coming)) is not None:
+            coming = asyncio.ensure_future(asyncio.to_thread(next, source, None))
             yield piece
     finally:
-        await to_the_end(asyncio.to_thread(source.close))
+        await to_the_end(_closed(source, coming))
+
+
+async def _closed(source: Generator[bytes, None, None], coming: asyncio.Future[bytes | None]) -> None:
+    await asyncio.wait({coming})
+    coming.exception()  # nobody reads on, so nobody is to be told
+    await asyncio.to_thread(source.close)

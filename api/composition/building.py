@@ -117,7 +117,7 @@ class _Waiting:
 def building(means: Means, sources: Sources, keeping: Keeping) -> Building:
     """Put everything together that a build goes through; who explains asks for `sources`, in the asker's scope."""
     store = means.store
-    behind, slots = Behind(), Slots(means.config.builds.concurrent)
+    behind, slots = Behind(told=keeping.metrics.works_behind), Slots(means.config.builds.concurrent)
     underway = Underway(_harvests(means, behind), slots)
     images = imaging(means, behind)
     toolchains = _toolchains(means, behind, images.interpreters)

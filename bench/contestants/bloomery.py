@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bench.cargo_time import said_seconds
 from bench.contestants.contestant import Built, Order, Rules
-from bench.daemon_process import DaemonProcess, daemon, made_in
-from bench.engine import CommandFailed, Engine
+from bench.daemon_process import DaemonProcess, daemon
+from bench.engine import CommandFailed
 from bench.pss import descendants
 from bench.shipped import remove_image, take_binary
 
@@ -39,6 +39,7 @@ class Bloomery:
         self.close()
         asked = self._rules.asked
         self._daemon = self._open.enter_context(daemon(asked.engine, asked.network))
+        self.settle()  # once in the life of a state directory: it looks into the toolchain images
 
     def build(self, order: Order) -> Built:
         """Build; then, not timed, take the binary out of the image."""
@@ -50,14 +51,13 @@ class Bloomery:
         return Built(seconds=built.seconds, cargo_seconds=cargo, image_bytes=size, note=built.rung)
 
     def settle(self) -> float:
-        """Wait until units are harvested and layers are made: no sandbox of its own, and an idle process."""
+        """Wait until units are harvested and layers are made: no work behind the answers, and an idle process."""
         running = self._running()
-        instance, _ = made_in(running.state)
         began = last = time.monotonic()
         while last - began < _PATIENCE_SECONDS:
             before = _ticks(running.pid)
             time.sleep(_LOOK_SECONDS)
-            if _ticks(running.pid) - before <= _IDLE_TICKS and not _working(self._rules.asked.engine, instance):
+            if _ticks(running.pid) - before <= _IDLE_TICKS and not running.figure("bloomery_work_behind"):
                 return last - began
             last = time.monotonic()
         raise CommandFailed(f"the daemon has not come to rest in {_PATIENCE_SECONDS:.0f} s")
@@ -72,13 +72,6 @@ class Bloomery:
         if self._daemon is None:
             raise CommandFailed("bloomery was not reset before its first build")
         return self._daemon
-
-
-def _working(engine: Engine, instance: str) -> bool:
-    """A workspace's container has exited; one that is created or runs is a step, or is being read."""
-    label = ("--filter", f"label=bloomery.instance={instance}")
-    at_work = (flag for state in ("created", "running") for flag in ("--filter", f"status={state}"))
-    return bool(engine.docker("ps", "--all", "--quiet", *label, *at_work))
 
 
 def _ticks(pid: int) -> int:

@@ -7,8 +7,8 @@ same. How it is compressed may change with the library; the digest is of what is
 import hashlib
 import io
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -21,6 +21,8 @@ from cache.tree import EntryKind, TreeEntry
 from daemon.tarball import Member, header
 
 _LEVEL = 3
+_WINDOWS = range(18, 26)
+"""How far back what is packed may look, as powers of two: an rlib's metadata are in it and again beside it."""
 _PIECE = 1 << 18
 _WINDOW = 1 << 27
 """The largest window that is unpacked, in bytes."""
@@ -54,11 +56,11 @@ def identify(entries: Iterable[TreeEntry], opened: Open) -> Digest:
     return Digest(seen.hexdigest())
 
 
-def pack(entries: Iterable[TreeEntry], opened: Open, into: Path) -> Packed:
+def pack(entries: Collection[TreeEntry], opened: Open, into: Path) -> Packed:
     """Write a unit's compressed archive to a new file. Blocks; `NoSpace` on a full disk."""
     seen, blob = hashlib.sha256(), hashlib.sha256()
     unpacked = size = 0
-    packer = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
+    packer = _compressor(sum(entry.size for entry in entries)).compressobj()
 
     def keep(compressed: bytes) -> int:
         blob.update(compressed)
@@ -73,6 +75,13 @@ def pack(entries: Iterable[TreeEntry], opened: Open, into: Path) -> Packed:
     return Packed(digest=Digest(seen.hexdigest()), blob=Digest(blob.hexdigest()), size=size, unpacked=unpacked)
 
 
+def _compressor(size: int) -> zstandard.ZstdCompressor:
+    """One that finds what is repeated anywhere in so many bytes, and takes no more memory than that needs."""
+    window = min(max(size.bit_length(), _WINDOWS[0]), _WINDOWS[-1])
+    found = zstandard.ZstdCompressionParameters.from_level(_LEVEL, window_log=window, enable_ldm=True)
+    return zstandard.ZstdCompressor(compression_params=found)
+
+
 def unpack(pieces: Iterable[bytes], digest: Digest, unpacked: int, into: Path) -> dict[str, tuple[TreeEntry, Path]]:
     """Unpack a blob into numbered files of an empty directory; entries by path, each file with its digest and place.
 
@@ -81,14 +90,38 @@ def unpack(pieces: Iterable[bytes], digest: Digest, unpacked: int, into: Path) -
     """
     reader = _Unpacked(pieces, unpacked)
     found: dict[str, tuple[TreeEntry, Path]] = {}
-    try:
+    with _damage(digest):
         with room_on_disk(), tarfile.open(fileobj=reader, mode="r|", bufsize=_PIECE) as tar:
             for number, entry in enumerate(tar):
                 found[entry.name] = _unpacked(tar, entry, into / str(number))
         reader.finish(digest)
+    return found
+
+
+def unpack_in_memory(blob: bytes, digest: Digest, unpacked: int) -> dict[str, tuple[TreeEntry, memoryview]]:
+    """Unpack a whole blob; entries by path, each file with its content, all of them parts of one buffer.
+
+    `unpacked` is the archive's size in bytes, which is what this takes of memory. Raises `DamagedUnit` unless all is
+    as it was packed.
+    """
+    with _damage(digest):
+        unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
+        archive = unpacker.decompress(blob, max_output_size=unpacked, allow_extra_data=False)
+        if len(archive) != unpacked or Digest.of(archive) != digest:
+            raise ValueError("it is not what was packed")
+        whole = memoryview(archive)
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
+            return {
+                entry.name: (_entry(entry), whole[entry.offset_data : entry.offset_data + entry.size]) for entry in tar
+            }
+
+
+@contextmanager
+def _damage(digest: Digest) -> Iterator[None]:
+    try:
+        yield
     except (tarfile.TarError, zstandard.ZstdError, UnicodeError, ValueError, OverflowError) as problem:
         raise DamagedUnit(f"the unit {digest} cannot be unpacked: {problem}") from problem
-    return found
 
 
 def _archive(entries: Iterable[TreeEntry], opened: Open) -> Iterator[bytes]:
@@ -118,20 +151,26 @@ def _content(entry: TreeEntry, opened: Open) -> Iterator[bytes]:
 
 
 def _unpacked(tar: tarfile.TarFile, entry: tarfile.TarInfo, into: Path) -> tuple[TreeEntry, Path]:
-    if entry.isdir():
-        return TreeEntry(entry.name, EntryKind.DIRECTORY), into
-    if entry.issym():
-        return TreeEntry(entry.name, EntryKind.SYMLINK, target=entry.linkname), into
-    content = tar.extractfile(entry)
-    if not entry.isreg() or content is None:
-        raise ValueError(f"{entry.name} is no file")
+    found = _entry(entry)
+    content = tar.extractfile(entry) if found.kind is EntryKind.FILE else None
+    if content is None:
+        return found, into
     seen = hashlib.sha256()
     with into.open("xb") as file:
         while piece := content.read(_PIECE):
             seen.update(piece)
             file.write(piece)
-    digest = Digest(seen.hexdigest())
-    return TreeEntry(entry.name, EntryKind.FILE, entry.size, bool(entry.mode & 0o100), digest), into
+    return replace(found, digest=Digest(seen.hexdigest())), into
+
+
+def _entry(entry: tarfile.TarInfo) -> TreeEntry:
+    if entry.isdir():
+        return TreeEntry(entry.name, EntryKind.DIRECTORY)
+    if entry.issym():
+        return TreeEntry(entry.name, EntryKind.SYMLINK, target=entry.linkname)
+    if not entry.isreg():
+        raise ValueError(f"{entry.name} is no file")
+    return TreeEntry(entry.name, EntryKind.FILE, entry.size, bool(entry.mode & 0o100))
 
 
 class _Unpacked(io.RawIOBase):

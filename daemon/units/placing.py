@@ -5,7 +5,8 @@ link into the store. One that is damaged or gone is left out whole, with all tha
 compiles it (law 9). Every entry carries the artefacts' one time (law 1).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from cache.blobs import BlobStore
@@ -14,9 +15,13 @@ from cache.tree import EntryKind, TreeEntry
 from cache.units import UnitRecord
 from daemon.tarball import Member
 from daemon.units.layout import UnitLayout
-from daemon.units.packing import DamagedUnit, unpack
+from daemon.units.packing import DamagedUnit, unpack, unpack_in_memory
 
 BUILDER = 10001
+_IN_MEMORY = 32 << 20
+"""A unit of so many bytes unpacked, at most, is never written to the disk on its way; few are larger."""
+_Files = Mapping[str, tuple[TreeEntry, Path | memoryview]]
+"""A unit's entries by path, each file with its content or where that is."""
 
 
 class Placing:
@@ -25,7 +30,15 @@ class Placing:
     What became of them is known when `members` has been read to its end.
     """
 
-    def __init__(self, *, blobs: BlobStore, layout: UnitLayout, artefact_time: int, target: str = "/target") -> None:
+    def __init__(
+        self,
+        *,
+        blobs: BlobStore,
+        layout: UnitLayout,
+        artefact_time: int,
+        target: str = "/target",
+        in_memory: int = _IN_MEMORY,
+    ) -> None:
         self.placed: list[UnitRecord] = []
         self.damaged: list[UnitRecord] = []
         """To be forgotten: their blobs are gone."""
@@ -35,6 +48,7 @@ class Placing:
         self._layout = layout
         self._time = artefact_time
         self._target = target
+        self._in_memory = in_memory
         self._directories: set[str] = set()
 
     def members(self, units: Iterable[UnitRecord]) -> Iterator[Member]:
@@ -45,14 +59,18 @@ class Placing:
             if not missing.isdisjoint(unit.dependencies):
                 self.left_out.append(unit)
                 continue
-            with self._blobs.staging() as directory:
-                files = self._unpacked(unit, directory)
+            with ExitStack() as held:
+                files = self._unpacked(unit, held)
                 if files is not None:
                     yield from self._unit(files)
                     self.placed.append(unit)
 
-    def _unpacked(self, unit: UnitRecord, directory: Path) -> dict[str, tuple[TreeEntry, Path]] | None:
+    def _unpacked(self, unit: UnitRecord, held: ExitStack) -> _Files | None:
+        """The unit, whole and proved; what it takes on the disk is there as long as it is held."""
         try:
+            if unit.unpacked <= self._in_memory:
+                return unpack_in_memory(self._blobs.read(unit.blob), unit.digest, unit.unpacked)
+            directory = held.enter_context(self._blobs.staging())
             with self._blobs.open_verified(unit.blob) as pieces:
                 return unpack(pieces, unit.digest, unit.unpacked, directory)
         except (DamagedUnit, DigestMismatch, OSError):
@@ -60,7 +78,7 @@ class Placing:
             self.damaged.append(unit)
             return None
 
-    def _unit(self, files: dict[str, tuple[TreeEntry, Path]]) -> Iterator[Member]:
+    def _unit(self, files: _Files) -> Iterator[Member]:
         entries = [entry for entry, _ in files.values()]
         for path, content in self._layout.stamps(entries):
             yield from self._above(f"{self._target}/{path}")
@@ -73,16 +91,20 @@ class Placing:
                 case EntryKind.SYMLINK:
                     yield self._member(entry.path, mode=0o777, link=entry.target)
                 case EntryKind.FILE:
-                    source = files[entry.path][1]
                     mode = 0o755 if entry.executable else 0o644
-                    yield self._member(entry.path, mode=mode, source=source, digest=entry.digest, size=entry.size)
+                    found = files[entry.path][1]
+                    if isinstance(found, Path):
+                        proof = entry.digest
+                        yield self._member(entry.path, mode=mode, source=found, digest=proof, size=entry.size)
+                    else:
+                        yield self._member(entry.path, mode=mode, content=found)
 
     def _member(
         self,
         path: str,
         *,
         mode: int = 0o644,
-        content: bytes | None = None,
+        content: bytes | memoryview | None = None,
         link: str | None = None,
         source: Path | None = None,
         digest: Digest | None = None,

@@ -36,6 +36,20 @@ class Work:
         raise error
 
 
+async def test_whoever_asks_hears_how_many_are_left_with_the_one_under_way():
+    told: list[int] = []
+    behind, work = Behind(most=2, told=told.append), Work()
+    behind.put("w", "a", lambda: work.fails(EngineUnavailable("gone")))
+    behind.put("w", "b", lambda: work.done("b"))
+    behind.put("w", "too many", lambda: work.done("c"))
+
+    async with working(behind):
+        await behind.idle()
+        await asyncio.sleep(0)
+
+    assert told == [1, 2, 1, 0]
+
+
 async def test_one_is_done_after_another():
     behind, work = Behind(), Work()
     behind.put("work", "one", lambda: work.done("one"))

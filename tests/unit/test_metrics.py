@@ -59,6 +59,7 @@ def everything(metrics: Metrics) -> None:
     metrics.build_ended(build(BuildState.FAILED))
     metrics.stage_ended(StageName.COOK, 12.0)
     metrics.cache_holds(CacheKind.LAYER, 5)
+    metrics.works_behind(2)
     metrics.evicted(Eviction.CEILING, 3)
     metrics.uploaded(Door.TAR, 100)
     metrics.engine_failed("commit")

@@ -126,6 +126,20 @@ async def test_members_are_asked_for_as_the_archive_is_read():
     assert len(asked) < 20
 
 
+async def test_the_next_piece_is_made_while_one_is_read():
+    made = threading.Event()
+
+    def two() -> Generator[bytes, None, None]:
+        yield b"first"
+        made.set()
+        yield b"second"
+
+    async with aclosing(threaded(two())) as archive:
+        first = await anext(archive)
+
+        assert (first, await asyncio.to_thread(made.wait, 10)) == (b"first", True)
+
+
 async def test_a_stream_that_is_closed_closes_its_source_in_a_thread():
     closed: list[int] = []
 

@@ -1,7 +1,9 @@
 """One unit and one blob: the same files are the same archive, and what is damaged is never given away."""
 
 import io
+import random
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from cache.digest import Digest
 from cache.tree import EntryKind, TreeEntry
-from daemon.units.packing import DamagedUnit, Packed, identify, pack, unpack
+from daemon.units.packing import DamagedUnit, Packed, identify, pack, unpack, unpack_in_memory
 
 FILES = {
     "release/deps/libé.rlib": b"library" * 100_000,
@@ -58,6 +60,27 @@ def test_what_was_packed_comes_out_again(tmp_path: Path, size: int):
         assert (place.read_bytes(), entry.digest) == (content, Digest.of(content))
 
 
+def test_in_memory_the_same_comes_out(tmp_path: Path):
+    made, content = packed(tmp_path)
+
+    found = unpack_in_memory(content, made.digest, made.unpacked)
+
+    assert {entry for entry, _ in found.values()} == set(ENTRIES)
+    assert {path: bytes(found[path][1]) for path in FILES} == FILES
+
+
+def test_what_comes_again_far_behind_is_packed_once(tmp_path: Path):
+    """An rlib's metadata are in it and beside it, further apart than a packer looks of itself."""
+    once = random.Random(1).randbytes(5_000_000)
+    entries = [TreeEntry(name, EntryKind.FILE, len(once)) for name in ("a.rlib", "a.rmeta")]
+
+    made = pack(entries, lambda _: io.BytesIO(once), tmp_path / "blob")
+
+    assert len(once) < made.size < 1.1 * len(once)
+    found = unpack_in_memory((tmp_path / "blob").read_bytes(), made.digest, made.unpacked)
+    assert [bytes(content) for _, content in found.values()] == [once, once]
+
+
 def test_the_same_files_in_any_order_are_the_same_bytes(tmp_path: Path):
     made, content = packed(tmp_path)
 
@@ -98,6 +121,10 @@ def test_no_damage_goes_unnoticed(tmp_path_factory: pytest.TempPathFactory, data
         case "grow":
             broken += data.draw(st.binary(min_size=1, max_size=50))
 
+    with suppress(DamagedUnit):
+        whole = unpack_in_memory(bytes(broken), made.digest, made.unpacked)
+        assert {path: bytes(content) for path, (_, content) in whole.items() if path in FILES} == FILES
+
     # A frame's header has bits that change nothing of what comes out; the blob's own digest covers those.
     try:
         found = unpacked(bytes(broken), made, directory / "out")
@@ -121,6 +148,8 @@ def test_another_blob_is_damage(tmp_path: Path, content: bytes):
 
     with pytest.raises(DamagedUnit):
         unpacked(content, made, tmp_path / "out")
+    with pytest.raises(DamagedUnit):
+        unpack_in_memory(content, made.digest, made.unpacked)
 
 
 def test_a_whole_unit_that_is_another_one_is_damage(tmp_path: Path):
@@ -129,3 +158,5 @@ def test_a_whole_unit_that_is_another_one_is_damage(tmp_path: Path):
 
     with pytest.raises(DamagedUnit):
         unpacked((tmp_path / "other").read_bytes(), made, tmp_path / "out")
+    with pytest.raises(DamagedUnit):
+        unpack_in_memory((tmp_path / "other").read_bytes(), made.digest, made.unpacked)

@@ -38,8 +38,12 @@ async def stored(tmp_path: Path) -> AsyncIterator[tuple[BlobStore, dict[str, Uni
     await store.close()
 
 
-def placing(blobs: BlobStore) -> Placing:
-    return Placing(blobs=blobs, layout=LayoutV1(), artefact_time=77)
+IN_MEMORY = 32 << 20
+either_way = pytest.mark.parametrize("in_memory", [0, IN_MEMORY], ids=["by the disk", "in memory"])
+
+
+def placing(blobs: BlobStore, in_memory: int = IN_MEMORY) -> Placing:
+    return Placing(blobs=blobs, layout=LayoutV1(), artefact_time=77, in_memory=in_memory)
 
 
 def names(units: list[UnitRecord]) -> list[str]:
@@ -55,9 +59,10 @@ def in_order(units: dict[str, UnitRecord]) -> list[UnitRecord]:
     return [units[name] for name in ("syn", "itoa", "serde", "json")]
 
 
-def test_all_files_of_all_units_are_in_one_stream(stored: tuple[BlobStore, dict[str, UnitRecord]]):
+@either_way
+def test_all_files_of_all_units_are_in_one_stream(stored: tuple[BlobStore, dict[str, UnitRecord]], in_memory: int):
     blobs, units = stored
-    placed = placing(blobs)
+    placed = placing(blobs, in_memory)
 
     found = read(b"".join(pieces(placed.members(in_order(units)))))
 
@@ -70,9 +75,10 @@ def test_nothing_to_place_is_the_target_directory_alone(stored: tuple[BlobStore,
     assert [member.path for member in placing(stored[0]).members([])] == ["/target"]
 
 
+@either_way
 @pytest.mark.parametrize("how", ["gone", "empty", "cut", "flipped", "another"])
 def test_law_9_a_unit_that_is_not_what_was_stored_is_left_out_whole_with_what_stands_on_it(
-    stored: tuple[BlobStore, dict[str, UnitRecord]], how: str
+    stored: tuple[BlobStore, dict[str, UnitRecord]], how: str, in_memory: int
 ):
     blobs, units = stored
     path = blobs.path(units["syn"].blob)
@@ -88,7 +94,7 @@ def test_law_9_a_unit_that_is_not_what_was_stored_is_left_out_whole_with_what_st
             path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
         case "another":
             path.write_bytes(blobs.path(units["itoa"].blob).read_bytes())
-    placed = placing(blobs)
+    placed = placing(blobs, in_memory)
 
     found = read(b"".join(pieces(placed.members(in_order(units)))))
 
@@ -101,23 +107,24 @@ def test_law_9_a_unit_that_is_not_what_was_stored_is_left_out_whole_with_what_st
     assert not blobs.has(units["syn"].blob)
 
 
-def test_units_are_unpacked_one_at_a_time_and_nothing_stays(
-    stored: tuple[BlobStore, dict[str, UnitRecord]], tmp_path: Path
+@pytest.mark.parametrize(("in_memory", "at_once"), [(0, {0, 1}), (IN_MEMORY, {0})])
+def test_large_units_are_unpacked_on_the_disk_one_at_a_time_and_nothing_stays(
+    stored: tuple[BlobStore, dict[str, UnitRecord]], tmp_path: Path, in_memory: int, at_once: set[int]
 ):
     blobs, units = stored
     staging = tmp_path / "state" / "blobs" / "staging"
     found = set()
 
-    for _ in placing(blobs).members(in_order(units)):
+    for _ in placing(blobs, in_memory).members(in_order(units)):
         found.add(len(list(staging.iterdir())))
 
-    assert found == {0, 1}
+    assert found == at_once
     assert list(staging.iterdir()) == []
 
 
 def test_a_stream_that_is_given_up_leaves_nothing(stored: tuple[BlobStore, dict[str, UnitRecord]], tmp_path: Path):
     blobs, units = stored
-    members = placing(blobs).members(in_order(units))
+    members = placing(blobs, in_memory=0).members(in_order(units))
     for member in members:
         if member.source:
             break
