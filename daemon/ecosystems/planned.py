@@ -1,6 +1,7 @@
 """What a project is before anything ran: its sources, and the plan that an ecosystem makes of them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cache.blobs import BlobStore
@@ -88,6 +89,8 @@ class Plan:
     dependencies: int
     members: tuple[str, ...] = ()
     """`name version` of each package of the tree that the build compiles where nothing of it is reused."""
+    named_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For each package from outside those that it is compiled against, as far as a lock tells; all `name version`."""
     comparable: Digest | None = None
     """Workspaces with the same have units that are comparable; None: one fits its exact key alone."""
     private: str = ""

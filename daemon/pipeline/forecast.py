@@ -5,7 +5,7 @@ where manifests say less than cargo finds out, such as which packages another pl
 """
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
 import msgspec
@@ -58,6 +58,8 @@ class Forecaster:
         near = near or await self._known.latest_layer(request.scope, plan.project)
         needed = tuple(_needed(plan.exact, near))
         there = _there(needed, plan.exact, reusable)
+        if _cooked(near):  # else what is missing may be another platform's, which nothing stands on here
+            there = frozenset(there) - _standing_on(frozenset(needed) - frozenset(there), plan.named_by)
         dependencies = tuple(package for package in needed if package not in there)
         members = await self._members(project, reusable)
         measured = await self._known.costs(request.scope, plan.project, {_name(package) for package in needed})
@@ -123,6 +125,16 @@ def _there(needed: Collection[str], exact: Key, reusable: Reusable) -> Collectio
             return _stored(reusable) or {_words(line) for line in _lock(exact) if line in held}
         case _:
             return needed
+
+
+def _standing_on(missing: Collection[str], named_by: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
+    """What is compiled against these, directly or not: it is compiled again with them."""
+    found: set[str] = set()
+    reached = set(missing)
+    while reached:
+        reached = {package for package, named in named_by.items() if not reached.isdisjoint(named)} - found
+        found |= reached
+    return frozenset(found)
 
 
 def _stored(reusable: Reusable) -> set[str]:

@@ -9,7 +9,7 @@ package is marked with it; cargo compiles it in any case.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from cache.manifests.rust.lock import LockedPackage, Lockfile
+from cache.manifests.rust.lock import LockedPackage, Lockfile, References
 from cache.manifests.rust.package import DependencyKind, Package
 from cache.manifests.rust.reading import package_table
 
@@ -52,6 +52,16 @@ def compiled_with(selected: Iterable[str], packages: Iterable[Package], lock: Lo
         found |= new
         waiting += new
     return tuple(sorted(f"{name} {tree[name].version}" for name in found if name in tree))
+
+
+def named_by(lock: Lockfile) -> Mapping[str, tuple[str, ...]]:
+    """For each package from outside those that it names, all as `name version`."""
+    references = References(lock)
+    found: dict[str, tuple[str, ...]] = {}
+    for package in lock.external():
+        named = (references.resolve(each) for each in package.dependencies)
+        found[f"{package.name} {package.version}"] = tuple(f"{on.name} {on.version}" for on in named if on is not None)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

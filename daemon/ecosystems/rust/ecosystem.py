@@ -17,7 +17,7 @@ from cache.manifests.source import SourceFiles
 from daemon.builds import BuildRequest, Link
 from daemon.ecosystems.ecosystem import Project
 from daemon.ecosystems.planned import Grain, Plan, Source, UnitsOf
-from daemon.ecosystems.rust.dependents import compiled_with
+from daemon.ecosystems.rust.dependents import compiled_with, named_by
 from daemon.ecosystems.rust.direct import direct
 from daemon.ecosystems.rust.environment import environment
 from daemon.ecosystems.rust.fetching import RustFetching
@@ -87,6 +87,7 @@ class RustEcosystem:
             check=check or None,
             dependencies=len(workspace.lock.external()) if workspace.lock else 0,
             members=_members(workspace, selection),
+            named_by=named_by(workspace.lock) if workspace.lock else {},
             comparable=_comparable(unit, rust),
             private=rust.private_to,
             units=_units(unit, rust, toolchain),

@@ -87,6 +87,22 @@ async def test_a_package_that_no_cook_touched_is_not_waited_for(shop: Workshop):
     assert (await shop.explain(WIDER)).compiled == ("itoa 1.0.18", *OWN)
 
 
+async def test_what_stands_on_a_package_that_moved_is_compiled_with_it(shop: Workshop):
+    def standing(bytes_version: str, crate_bytes: bytes) -> Files:
+        below = locked("bytes", bytes_version, checksum=Digest.of(crate_bytes).hex)
+        above = locked("itoa", "1.0.18", "bytes", checksum=Digest.of(ITOA_CRATE).hex)
+        return {**MORE, "Cargo.lock": lock(locked("app", "0.3.0", "bytes", "itoa", source=""), below, above)}
+
+    moved = b"the archive of bytes 1.1.0"
+    shop.cargo.crates = {"bytes-1.0.0": BYTES_CRATE, "bytes-1.1.0": moved, "itoa-1.0.18": ITOA_CRATE}
+    await shop.build(standing("1.0.0", BYTES_CRATE))
+    await shop.harvest()
+
+    told = await shop.explain(standing("1.1.0", moved))
+
+    assert set(told.compiled) == {"bytes 1.1.0", "itoa 1.0.18", *OWN}
+
+
 async def test_in_a_workspace_only_what_a_change_reaches_is_compiled(yard: Workshop):
     await yard.build()
 
