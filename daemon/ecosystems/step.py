@@ -102,7 +102,7 @@ class Recompile:
     """A compile in a workspace: only what changed is put, and only what is dirty is compiled."""
 
     clear: Step | None
-    """Runs first where files are gone from the sources: what it takes away must not be put."""
+    """Runs first, before anything is put: None where nothing goes, or the step can take it away itself."""
     step: Step
     dirty: frozenset[str]
     """Packages that cargo must not find fresh."""

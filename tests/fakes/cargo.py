@@ -145,6 +145,8 @@ class FakeCargo:
             step.delete(f"/cargo/registry/cache/{crate}")
 
     def _compile(self, step: Step) -> None:
+        if _clears(step):
+            self._clear(step)
         for name in self._locked(step):
             if name in self.elsewhere:
                 continue
@@ -177,12 +179,16 @@ class FakeCargo:
 def purpose_of(step: Step) -> str:
     """A cook's sandbox runs the cook and settles it, after the fetch if that was there."""
     begun_as = step.spec.labels.get("bloomery.step", "check")
-    if begun_as == "compile" and f"rm -rf -- < {REMOVED}" in step.read("/bloomery/step").decode():
+    if begun_as == "compile" and _clears(step) and "\ncargo build" not in step.read("/bloomery/step").decode():
         return "clear"
     if begun_as not in {"fetch", "cook"}:
         return begun_as
     steps = ("fetch", "cook", "settle")
     return steps[steps.index(begun_as) + step.run - 1]
+
+
+def _clears(step: Step) -> bool:
+    return f"rm -rf -- < {REMOVED}" in step.read("/bloomery/step").decode()
 
 
 def _may_be_fresh(step: Step, package: Mapping[str, object]) -> bool:

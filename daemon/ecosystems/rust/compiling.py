@@ -15,6 +15,7 @@ from cache.tree import SourceTree
 from daemon.ecosystems.ecosystem import Move, UntrustworthyLayer, UntrustworthyWorkspace
 from daemon.ecosystems.kept import Fetched
 from daemon.ecosystems.planned import Plan
+from daemon.ecosystems.rust.clearing import clearing, must_be_apart
 from daemon.ecosystems.rust.dependents import edges
 from daemon.ecosystems.rust.dirtiness import Dirt, Ledger, dirty, read_ledger, write_ledger
 from daemon.ecosystems.rust.environment import TARGET
@@ -30,12 +31,12 @@ from daemon.ecosystems.rust.members import (
     source_members,
 )
 from daemon.ecosystems.rust.messages import Artifact, CargoReader
-from daemon.ecosystems.rust.moving import move_lines, move_members, new_files
+from daemon.ecosystems.rust.moving import new_files
 from daemon.ecosystems.rust.opened import opened
 from daemon.ecosystems.rust.source import RustSource
-from daemon.ecosystems.rust.steps import KNOWN, OUT, OWN, REMOVED, clear_script, compile_script, inputs_lines, naming
+from daemon.ecosystems.rust.steps import KNOWN, OUT, OWN, compile_script, inputs_lines, naming
 from daemon.ecosystems.rust.written import UnreadableListing, links, read_listing, written
-from daemon.ecosystems.step import SOURCE_TIME, Compiled, Fork, Reads, Recompile, Remembered, Step, StepReader
+from daemon.ecosystems.step import Compiled, Fork, Reads, Recompile, Remembered, Step, StepReader
 from daemon.pipeline.spool import regular_files
 from daemon.tarball import Member
 
@@ -76,11 +77,14 @@ class RustCompiling:
             dirt = replace(dirt, packages=tuple(sorted({*self._directories(), *known.members})), dependents=())
         sources = source_members(source.tree, source.blobs, frozenset(entry.path for entry in dirt.put))
         new = fetched_members(new_files(move), source.blobs) if move is not None else ()
+        going = clearing(dirt, move, self._directories().keys() - set(dirt.packages))
+        within = None if must_be_apart(dirt, move) else going
+        marks = self._layout.marks.dirty(dirt.packages, dirt.dependents, TARGET)
         return Recompile(
-            clear=self._clearing(dirt, move),
+            clear=going.step if going and not within else None,
             step=Step(
-                script=self._script(self._layout.marks.dirty(dirt.packages, dirt.dependents, TARGET)),
-                members=self._members(chain(new, sources)),
+                script=self._script(marks, clearing=within.lines if within else ()),
+                members=self._members(chain(within.members if within else (), new, sources)),
             ),
             dirty=dirt.compiled,
             given=move is not None and move.put,
@@ -118,16 +122,6 @@ class RustCompiling:
             environment=self._environment(),
             edges=edges(self._source.workspace.packages, lock),
         )
-
-    def _clearing(self, dirt: Dirt, move: Move | None) -> Step | None:
-        if not dirt.remove and move is None:
-            return None
-        listing = b"".join(f"./{path}\0".encode() for path in dirt.remove)
-        removed = Member(path=REMOVED, mode=0o644, mtime=SOURCE_TIME, content=listing)
-        if move is None:
-            return Step(script=clear_script(), members=(removed,))
-        stay = sorted(self._directories().keys() - set(dirt.packages))
-        return Step(script=clear_script(move_lines(stay)), members=(removed, *move_members(move)))
 
     def remembered(self, archive: Path, reads: Reads, again: Recompile | None = None) -> Remembered | None:
         """What each package read, what of the sources anybody did, and what the build did to them."""
@@ -209,7 +203,7 @@ class RustCompiling:
         if named[0].package.version != versions.get(wanted.package):
             raise UntrustworthyLayer(f"cargo compiled {binary} of version {named[0].package.version}")
 
-    def _script(self, marks: Sequence[str], archives: int = 0) -> str:
+    def _script(self, marks: Sequence[str], archives: int = 0, clearing: Sequence[str] = ()) -> str:
         source, link = self._source, self._plan.link
         names = dict.fromkeys(str(image.binary) for image in self._plan.images)
         return compile_script(
@@ -218,6 +212,7 @@ class RustCompiling:
             [(name, source.binary_path(name, link)) for name in names],
             source.compile_environment,
             artefact_time=self._plan.toolchain.facts.artefact_mtime,
+            clearing=clearing,
             marks=marks,
             inputs=self._inputs(),
             archives=archives,

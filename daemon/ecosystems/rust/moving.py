@@ -42,16 +42,15 @@ def move_members(move: Move) -> Iterable[Member]:
     """The lists for those lines."""
     # Never empty: what reads it could not tell it from what follows.
     stay = "".join(f"{line}\n" for line in ["-", *sorted({unit.unit_hash for unit in move.stay})])
-    gone = "".join(f"{path}\n" for path in gone_archives(move))
+    gone = "".join(f"{path.removeprefix(_CACHE)}\n" for path in gone_archives(move))
     for path, text in ((_STAY, stay), (_GONE, gone)):
         yield Member(path=path, mode=0o644, mtime=SOURCE_TIME, content=text.encode())
 
 
 def gone_archives(move: Move) -> list[str]:
-    """The archives that the new lock does not have, or has with other content."""
+    """The archives that the new lock does not have, or has with other content; paths from the root."""
     wanted = set(move.wanted.files)
-    gone = (file for file in move.there.files if file not in wanted and file.path.startswith(_CACHE))
-    return [file.path.removeprefix(_CACHE) for file in gone]
+    return [file.path for file in move.there.files if file not in wanted and file.path.startswith(_CACHE)]
 
 
 def new_files(move: Move) -> Fetched:

@@ -95,9 +95,14 @@ def prune_lines(live: str) -> list[str]:
     ]
 
 
-def clear_script(more: Sequence[str] = ()) -> str:
+def clear_lines() -> tuple[str, ...]:
     """Take away what the sources have no more, or have as something else; the list is put in with it."""
-    return _script(["set -eu", f"cd {WORK}", f"xargs -r -0 rm -rf -- < {REMOVED}", *more])
+    return (f"cd {WORK}", f"xargs -r -0 rm -rf -- < {REMOVED}")
+
+
+def clear_script(lines: Sequence[str]) -> str:
+    """What goes before a compile, in a step of its own."""
+    return _script(["set -eu", *lines])
 
 
 def compile_script(
@@ -107,6 +112,7 @@ def compile_script(
     environment: Mapping[str, str],
     *,
     artefact_time: int,
+    clearing: Sequence[str] = (),
     marks: Sequence[str] = (),
     inputs: Sequence[str] = (),
     archives: int = 0,
@@ -114,14 +120,15 @@ def compile_script(
     """Build the real sources, then part each binary from its symbols; say what the build wrote into the sources.
 
     `binaries` are names with the paths where cargo puts them; whether it really did is for the reader of its messages.
-    The lines `marks` run before, `inputs` after cargo; `archives` as for a cook. Every artefact gets its constant time,
-    also where the sources do not compile.
+    The lines `clearing` and `marks` run before, `inputs` after cargo; `archives` as for a cook. Every artefact gets its
+    constant time, also where the sources do not compile.
     """
     lines = [
         "set -u",
         *(f"export {name}={shlex.quote(value)}" for name, value in sorted(environment.items())),
         f"rm -rf {OUT} && mkdir -p {OUT} || exit 70",
         *_unpack_lines(archives),
+        *(("(", "set -eu", *clearing, ")", "[ $? -eq 0 ] || exit 70") if clearing else ()),
         *start_lines(),
         *marks,
         f"cd {shlex.quote(_within_work(root))} || exit 70",

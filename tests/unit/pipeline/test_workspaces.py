@@ -69,22 +69,27 @@ async def test_an_edit_is_compiled_where_the_last_compile_was(yard: Workshop):
     await yard.assert_nothing_is_left()
 
 
-async def test_only_what_changed_is_put_and_what_is_gone_is_taken_away_first(yard: Workshop):
+async def test_only_what_changed_is_put_and_what_is_gone_is_taken_away_in_the_same_step(yard: Workshop):
     await yard.build(MORE)
-    put: list[set[str]] = []
-
-    async def watched(step: Step) -> int | Exit:
-        put.append({path for path in step.files if path.startswith("/work/")})
-        return await yard.cargo(step)
-
-    yard.engine.script(watched)
     yard.ran()
 
     outcome = await yard.build(EDITED)
 
-    assert yard.ran() == ["clear", "compile"]
-    assert {"/work/src/more.rs", "/work/docs/one.md"} & put[-1] == set()
+    assert yard.ran() == ["compile"]
+    left = yard.engine.containers[(await the_workspace(yard)).sandbox].files
+    assert {"/work/src/more.rs", "/work/docs/one.md"} & left.keys() == set()
     assert outcome.images[0].digest == await yard.clean(EDITED)
+
+
+async def test_a_file_where_a_directory_was_is_put_after_that_is_gone(yard: Workshop):
+    await yard.build(MORE)
+    outcome, other = None, {**EDITED, "docs": "a file now"}
+    yard.ran()
+
+    outcome = await yard.build(other)
+
+    assert yard.ran() == ["clear", "compile"]
+    assert outcome.images[0].digest == await yard.clean(other)
 
 
 async def test_the_same_tree_with_other_settings_compiles_nothing(yard: Workshop):
