@@ -126,9 +126,9 @@ def compile_script(
     lines = [
         "set -u",
         *(f"export {name}={shlex.quote(value)}" for name, value in sorted(environment.items())),
+        *(("(", "set -eu", *clearing, ")", "[ $? -eq 0 ] || exit 70") if clearing else ()),
         f"rm -rf {OUT} && mkdir -p {OUT} || exit 70",
         *_unpack_lines(archives),
-        *(("(", "set -eu", *clearing, ")", "[ $? -eq 0 ] || exit 70") if clearing else ()),
         *start_lines(),
         *marks,
         f"cd {shlex.quote(_within_work(root))} || exit 70",
