@@ -119,10 +119,14 @@ class Checkout:
         self._change(manifest, edits.reformatted(self._read(manifest), int(next(self.marks)[-6:])))
 
     def rename(self, resolver: Resolver, name: str) -> None:
-        """Become another project with the same dependencies; library and program keep their names."""
+        """Become another project with the same dependencies; library and program keep their names.
+
+        With a feature of its own, so that it is no layer of the first one's that is measured.
+        """
         package = self.project.package
         manifest = package.place / "Cargo.toml"
-        text = edits.binary_named(edits.renamed(self._read(manifest), name), self.project.binary)
+        text = edits.featured(edits.renamed(self._read(manifest), name), "bench-own")
+        text = edits.binary_named(text, self.project.binary)
         if package.libraries:
             text = edits.library_named(text, package.name.replace("-", "_"))
         self._change(manifest, text)

@@ -98,6 +98,14 @@ def binary_named(text: str, name: str) -> str:
     return f'{text.rstrip()}\n\n[[bin]]\nname = "{name}"\npath = "src/main.rs"\n'
 
 
+def featured(text: str, feature: str) -> str:
+    """A manifest with a feature more, which nothing asks for."""
+    line = f"{feature} = []\n"
+    if re.search(r"^\[features\][^\S\n]*\n", text, re.MULTILINE):
+        return re.sub(r"^(\[features\][^\S\n]*\n)", rf"\1{line}", text, count=1, flags=re.MULTILINE)
+    return f"{text.rstrip()}\n\n[features]\n{line}"
+
+
 def library_named(text: str, name: str) -> str:
     """A manifest whose library keeps a name, however the package is called."""
     if re.search(r"^\[lib\]", text, re.MULTILINE) is None:

@@ -16,7 +16,7 @@ from cache.digest import Digest
 from cache.reuse import Rung, WhyNot
 from tests.caching.workshop import NOBODY, Built, Workshop, both, workshop
 from tests.conftest import Leftovers
-from tests.fakes.crates import Files, lock, manifest
+from tests.fakes.crates import FEATURED, Files, lock, manifest
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
 
@@ -55,8 +55,11 @@ FLAGGED = SMALL | {".cargo/config.toml": '[build]\nrustflags = ["-Cdebug-asserti
 OPTIMISED = grove(ITOA, optimised=1)
 BUMPED = grove(ITOA, QUOTE, MACRO, BUMPED_IDENT)
 ORCHARD = "bloomery-e2e-orchard"
-SECOND = grove(*FIRST, PASTE, CFG_IF, name=ORCHARD) | {"src/more.rs": "pub fn more() {}\n"}
-"""Another project with the dependencies of `C`."""
+NAMESAKE = grove(*FIRST, PASTE, CFG_IF, name="bloomery-e2e-meadow")
+"""`C` by another name."""
+SECOND = grove(*FIRST, PASTE, CFG_IF, name=ORCHARD)
+SECOND = SECOND | {"Cargo.toml": SECOND["Cargo.toml"] + FEATURED, "src/more.rs": "pub fn more() {}\n"}
+"""Another project with the dependencies of `C`, and no layer that fits."""
 CONDITIONS = {
     "of some targets": '[target."cfg(unix)".dependencies]\ncfg-if = "1"\n',
     "optional": '[dependencies.cfg-if]\nversion = "1"\noptional = true\n[features]\ndefault = ["cfg-if"]\n',
@@ -158,6 +161,12 @@ async def test_law_7_another_scope_is_given_none(shop: Workshop):
     assert (stranger.rung, stranger.why_not(Rung.UNITS)) == (Rung.NONE, WhyNot.NOT_STORED)
     assert stranger.compiled == {ITOA, OWN}
     assert stranger.digest == known.digest
+
+
+async def test_a_project_that_differs_in_its_name_alone_stands_on_the_same_layer(shop: Workshop, grown: Grown):
+    namesake, clean = await both(shop.build(NAMESAKE), shop.clean(NAMESAKE))
+    assert (namesake.rung, namesake.compiled) == (Rung.LAYER, {"bloomery-e2e-meadow 0.1.0"})
+    assert namesake.digest == clean.digest
 
 
 async def test_a_second_project_compiles_its_own_alone_and_its_layer_comes_behind_the_answer(

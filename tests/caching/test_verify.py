@@ -14,7 +14,7 @@ from daemon.builds import Verification, Verified
 from daemon.ecosystems.rust.compiling import RustCompiling
 from daemon.ecosystems.rust.marks_v1 import MarksV1
 from tests.caching.workshop import NOBODY, Built, Workshop
-from tests.fakes.crates import Files, lock, manifest
+from tests.fakes.crates import FEATURED, Files, lock, manifest
 from tests.fakes.docker import docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="session")]
@@ -30,7 +30,7 @@ SOURCES: Files = {
 }
 README: Files = SOURCES | {"README.md": "other words\n"}
 OTHER: Files = SOURCES | {
-    "Cargo.toml": manifest(f"{NAME}-other", '[dependencies]\nitoa = "1"\n'),
+    "Cargo.toml": manifest(f"{NAME}-other", '[dependencies]\nitoa = "1"\n' + FEATURED),
     "Cargo.lock": lock({f"{NAME}-other": ["itoa"]}, "itoa 1.0.18"),
 }
 TIMED: Files = {

@@ -23,6 +23,10 @@ DEPENDENCIES = {"proc-macro2": ("unicode-ident",), "quote": ("proc-macro2",)}
 """Between those, by name."""
 
 
+FEATURED = "\n[features]\nits-own = []\n"
+"""In a manifest: a feature that nothing asks for, and with which no layer of the same packages fits."""
+
+
 def manifest(name: str, more: str = "", *, version: str = "0.1.0", package: str = "") -> str:
     """A package's manifest."""
     return f'[package]\nname = "{name}"\nversion = "{version}"\nedition = "2021"\n{package}\n{more}'

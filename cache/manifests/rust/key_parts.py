@@ -1,7 +1,8 @@
 """The labelled parts that a cargo project gives to its keys.
 
 What belongs to which key: "Keys" in the laws of the cache. The toolchain image, the recipe and the environment are the
-daemon's to add.
+daemon's to add. Where a project is a single package, its name is in none of them: no dependency is compiled with it, so
+services that differ in their names and sources share a layer.
 """
 
 from cache.differences import Subject
@@ -28,13 +29,15 @@ def unit_parts(config: CargoConfig) -> tuple[KeyPart, ...]:
     )
 
 
-def hard_parts(selection: Selection) -> tuple[KeyPart, ...]:
+def hard_parts(workspace: Workspace, selection: Selection) -> tuple[KeyPart, ...]:
     """Profile, features and packages; not which of a package's binaries."""
+    alone = _alone(workspace)
+    features = sorted({feature.removeprefix(f"{alone}/") if alone else feature for feature in selection.features})
     return (
         KeyPart("profile", selection.profile),
-        KeyPart("features", ",".join(sorted(selection.features))),
+        KeyPart("features", ",".join(features)),
         KeyPart("default features", "yes" if selection.default_features else "no"),
-        KeyPart("packages", ",".join(sorted(selection.packages))),
+        KeyPart("packages", "" if alone else ",".join(sorted(selection.packages))),
     )
 
 
@@ -52,12 +55,16 @@ def exact_parts(
     made = made or skeleton(workspace)
     parts = [
         KeyPart("Cargo.lock", lock_value(workspace.lock) if workspace.lock else "", Subject.PACKAGES),
-        KeyPart("Cargo.lock choices", _choices(workspace.lock) if workspace.lock else "", Subject.WITHHELD),
+        KeyPart("Cargo.lock choices", _choices(workspace) if workspace.lock else "", Subject.WITHHELD),
     ]
     real = {package.manifest for package in made.unstubbable}
     stubs = [version for place, version in made.versions.by_directory.items() if place not in workspace.patches]
     for path, manifest in made.manifests.items():
-        value = dict(manifest) if path in real else counted(manifest, versions=stubs)
+        value = (
+            dict(manifest)
+            if path in real
+            else counted(manifest, versions=stubs, nameless=_alone(workspace) is not None)
+        )
         parts.append(KeyPart.of_json(f"manifest {path}", value, Subject.MANIFEST))
     if made.verbatim:
         lines = "\n".join(f"{path} {files.identity(path)}" for path in made.verbatim)
@@ -71,8 +78,17 @@ def lock_value(lock: Lockfile) -> str:
     return "\n".join(sorted(package.line for package in lock.external()))
 
 
-def _choices(lock: Lockfile) -> str:
+def _alone(workspace: Workspace) -> str | None:
+    """The name of the only package, where no manifest beside its own can refer to it."""
+    if len(workspace.packages) > 1 or workspace.virtual or workspace.other_roots or workspace.patches:
+        return None
+    return workspace.packages[0].name
+
+
+def _choices(workspace: Workspace) -> str:
     """Which of several versions of a package each package depends on: the packages alone do not say that."""
+    lock, alone = workspace.lock, _alone(workspace)
+    assert lock is not None
     references = References(lock)
     versions: dict[str, set[str]] = {}
     for package in lock.external():
@@ -80,7 +96,8 @@ def _choices(lock: Lockfile) -> str:
     lines: set[str] = set()
     for package in lock.packages:
         chosen = [references.resolve(reference) for reference in package.dependencies]
-        who = f"{package.name} {package.version}" if package.external else package.name
+        own = "" if package.name == alone else package.name
+        who = f"{package.name} {package.version}" if package.external else own
         lines.update(
             f"{who} -> {named.name} {named.version} {named.source}"
             for named in chosen

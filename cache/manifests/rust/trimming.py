@@ -144,14 +144,16 @@ def _path_alone(detail: object) -> object:
 _UNORDERED = ("features", "required-features", "members", "exclude", "default-members", "crate-type")
 
 
-def counted(manifest: Mapping[str, Any], *, versions: Iterable[str]) -> dict[str, Any]:
+def counted(manifest: Mapping[str, Any], *, versions: Iterable[str], nameless: bool = False) -> dict[str, Any]:
     """What of a stub's manifest can change how a dependency is compiled; lists without an order are sorted.
 
-    Which binaries there are, and where sources lie, cannot; nor can a version that is one of `versions`, the stubs'.
+    Which binaries there are, and where sources lie, cannot; nor can a version that is one of `versions`, the stubs';
+    nor, where it is to be `nameless`, the package's name.
     """
     kept = {key: value for key, value in manifest.items() if key not in {"bin", "example"}}
     package = dict(kept.get("package", {}))
-    for key in (*_NO_DISCOVERY, *(("version",) if package.get("version") in set(versions) else ())):
+    own = [*(["version"] if package.get("version") in set(versions) else []), *(["name"] if nameless else [])]
+    for key in (*_NO_DISCOVERY, *own):
         package.pop(key, None)
     if package:
         kept["package"] = package

@@ -58,7 +58,7 @@ def exact_key(unit: Key, source: Source, rust: RustSource) -> Key:
     """The unit key's parts, then the hard key's, then those that make a dependency layer fit exactly."""
     private = [KeyPart("private to", rust.private_to)] if rust.private_to else []
     root = KeyPart("workspace root", rust.workspace.root)
-    hard = unit.extended(KeyKind.HARD, hard_parts(rust.selection))
+    hard = unit.extended(KeyKind.HARD, hard_parts(rust.workspace, rust.selection))
     manifests = exact_parts(rust.workspace, rust.selection, source.files, rust.skeleton)
     return hard.extended(KeyKind.EXACT, (root, *private, *manifests))
 

@@ -115,6 +115,13 @@ def test_a_manifest_formatted_anew_says_the_same(workspace: Path):
     assert len({text, first, second}) == 3
 
 
+@pytest.mark.parametrize("more", ["", "[features]\ntls = []\n"])
+def test_a_second_project_has_a_feature_more(more: str):
+    found = tomllib.loads(edits.featured(f'[package]\nname = "app"\n{more}', "bench-own"))
+
+    assert found["features"] == {**tomllib.loads(more).get("features", {}), "bench-own": []}
+
+
 def test_a_second_project_s_program_and_library_keep_their_names():
     text = '[package]\nname = "app"\nversion = "0.1.0"\n'
     named = edits.binary_named(edits.renamed(text, "app-second"), "app")

@@ -60,7 +60,7 @@ def key(files: Mapping[str, str], *features: str, profile: str = "release") -> K
     workspace = read_workspace(sources)
     chosen = select(workspace, (), features, profile=profile)
     unit = Key(KeyKind.UNIT, unit_parts(workspace.config))
-    hard = unit.extended(KeyKind.HARD, hard_parts(chosen))
+    hard = unit.extended(KeyKind.HARD, hard_parts(workspace, chosen))
     return hard.extended(KeyKind.EXACT, exact_parts(workspace, chosen, sources))
 
 
@@ -114,7 +114,7 @@ def test_what_cannot_change_a_dependency_is_not_in_the_key(files: dict[str, str]
         sources = InMemoryFiles(files)
         workspace = read_workspace(sources)
         one, other = (select(workspace, (name,)) for name in ("users", "tool"))
-        assert hard_parts(one) == hard_parts(other)
+        assert hard_parts(workspace, one) == hard_parts(workspace, other)
         parts = exact_parts(workspace, other, sources)
         assert parts == exact_parts(read_workspace(InMemoryFiles(FILES)), one, InMemoryFiles(FILES))
 
@@ -145,6 +145,45 @@ def test_what_can_change_a_dependency_is_in_the_key_under_its_label(files: dict[
 def test_profile_and_features_are_in_the_hard_key():
     assert [d.label for d in key(FILES).differences(key(FILES, "tls"))] == ["features"]
     assert [d.label for d in key(FILES).differences(key(FILES, profile="dev"))] == ["profile"]
+
+
+def single(name: str, *more: str) -> dict[str, str]:
+    """A project of one package that uses one of two versions of a crate."""
+    versions = [f'[[package]]\nname = "bytes"\nversion = "{v}"\nsource = "{REGISTRY}"\n' for v in ("0.5.0", "1.10.0")]
+    own = f'[[package]]\nname = "{name}"\nversion = "1.0.0"\ndependencies = ["bytes 0.5.0"]\n'
+    return {
+        "Cargo.toml": "\n".join(
+            [
+                f'[package]\nname = "{name}"\nversion = "1.0.0"',
+                *more,
+                '[features]\ntls = []\n[dependencies]\nbytes = "0.5"',
+            ]
+        ),
+        "src/main.rs": "fn main() {}",
+        "Cargo.lock": "version = 4\n" + "".join([*versions, own]),
+    }
+
+
+def test_the_name_of_an_only_package_is_in_no_key():
+    assert key(single("users"), "users/tls").digest == key(single("mails"), "tls").digest
+    assert key(single("users"), "users/tls").digest != key(single("users")).digest
+
+
+def test_the_name_is_in_the_key_where_another_manifest_could_mean_it():
+    def beside(name: str) -> dict[str, str]:
+        files = single(name, '[workspace]\nmembers = ["model"]')
+        locked = f'{files["Cargo.lock"]}[[package]]\nname = "model"\nversion = "0.1.0"\n'
+        member = {"model/Cargo.toml": FILES["model/Cargo.toml"], "model/src/lib.rs": ""}
+        return {**files, **member, "Cargo.lock": locked}
+
+    differences = key(beside("users")).differences(key(beside("mails")))
+    assert {each.label for each in differences} >= {"packages", "manifest Cargo.toml"}
+
+
+def test_what_a_profile_says_of_the_package_by_its_name_counts():
+    one, other = (single(name, f"[profile.release.package.{name}]\nopt-level = 1") for name in ("users", "mails"))
+
+    assert key(one).digest != key(other).digest
 
 
 def test_which_of_two_versions_is_used_is_in_the_key():

@@ -7,6 +7,7 @@ from cache.workspaces import WorkspaceRecord
 from daemon.builds import Outcome
 from daemon.errors import CompileFailed
 from tests.fakes.cargo import purpose_of
+from tests.fakes.crates import FEATURED
 from tests.fakes.engine import Exit, Step
 from tests.fakes.progress import Heard
 from tests.fakes.rust_projects import BYTES, SIMPLE, Files, crate, lock, locked
@@ -33,7 +34,7 @@ async def begun(shop: Workshop) -> WorkspaceRecord:
 
 async def sown(shop: Workshop) -> None:
     """Another project has compiled that crate."""
-    other = {**MORE, "Cargo.toml": MORE["Cargo.toml"].replace('"app"', '"other"'),
+    other = {**MORE, "Cargo.toml": MORE["Cargo.toml"].replace('"app"', '"other"') + FEATURED,
              "Cargo.lock": lock(locked("other", "0.3.0", "bytes", "itoa", source=""), BYTES, ITOA)}  # fmt: skip
     await shop.build(other, project="other")
     await shop.harvest()

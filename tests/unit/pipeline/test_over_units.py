@@ -11,6 +11,7 @@ from cache.reuse import Rung, WhyNot
 from daemon.builds import Reuse, StageName
 from daemon.errors import CompileFailed, DependencyFailed, OutOfMemory
 from tests.fakes.cargo import purpose_of
+from tests.fakes.crates import FEATURED
 from tests.fakes.engine import Exit, Step
 from tests.fakes.progress import Heard
 from tests.fakes.rust_projects import BYTES, BYTES_CRATE, Files, crate, lock, locked
@@ -18,11 +19,11 @@ from tests.fakes.workshop import Workshop
 from tests.unit.pipeline.test_units import blob, stored
 
 OTHER: Files = {
-    "Cargo.toml": crate("other", "0.1.0", '[dependencies]\nbytes = "1"\n'),
+    "Cargo.toml": crate("other", "0.1.0", '[dependencies]\nbytes = "1"\n' + FEATURED),
     "Cargo.lock": lock(locked("other", "0.1.0", "bytes", source=""), BYTES),
     "src/main.rs": 'fn main() { println!("other") }\n',
 }
-"""Another project with the same dependency."""
+"""Another project with the same dependency, and no layer that fits."""
 EDITED: Files = {**OTHER, "src/main.rs": "fn main() {}\n"}
 
 

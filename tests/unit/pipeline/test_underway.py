@@ -7,6 +7,7 @@ import pytest
 from cache.reuse import Rung
 from daemon.builds import Reuse
 from tests.fakes.cargo import purpose_of
+from tests.fakes.crates import FEATURED
 from tests.fakes.engine import Exit, Step
 from tests.fakes.progress import Heard
 from tests.fakes.rust_projects import SIMPLE, Files
@@ -14,7 +15,8 @@ from tests.fakes.workshop import Workshop
 from tests.unit.pipeline.test_units import MORE, offer_itoa, stored
 
 OTHER: Files = {path: str(text).replace("app", "other") for path, text in SIMPLE.items()}
-"""A second project with the same dependency."""
+OTHER = {**OTHER, "Cargo.toml": f"{OTHER['Cargo.toml']}{FEATURED}"}
+"""A second project with the same dependency, and no layer that fits."""
 
 
 @pytest.fixture
@@ -192,12 +194,27 @@ async def test_who_waits_lends_its_place(patient: Workshop):
 
 async def test_several_that_lack_the_same_cook_it_once(patient: Workshop):
     patient.cargo.pause = 0.02
-    projects = [
-        {path: str(text).replace("app", f"app{number}") for path, text in SIMPLE.items()} for number in range(4)
-    ]
 
-    outcomes = await asyncio.gather(*(patient.build(files) for files in projects))
+    def project(number: int) -> Files:
+        files = {path: str(text).replace("app", f"app{number}") for path, text in SIMPLE.items()}
+        return {**files, "Cargo.toml": f"{files['Cargo.toml']}[features]\nonly-{number} = []\n"}
+
+    outcomes = await asyncio.gather(*(patient.build(project(number)) for number in range(4)))
 
     assert sorted(outcome.reuse.rung for outcome in outcomes) == [Rung.NONE, Rung.UNITS, Rung.UNITS, Rung.UNITS]
     assert patient.ran().count("fetch") == 1
     await patient.assert_nothing_is_left()
+
+
+async def test_projects_that_differ_in_their_names_share_one_layer(patient: Workshop):
+    patient.cargo.pause = 0.02
+    projects = [
+        {path: str(text).replace("app", f"app{number}") for path, text in SIMPLE.items()} for number in range(3)
+    ]
+
+    outcomes = await asyncio.gather(*(patient.build(files) for files in projects))
+
+    assert sorted(outcome.reuse.rung for outcome in outcomes) == [Rung.LAYER, Rung.LAYER, Rung.NONE]
+    assert patient.ran().count("cook") == 1
+    for files, outcome in zip(projects, outcomes, strict=True):
+        assert outcome.images[0].digest == await patient.clean(files)
