@@ -13,7 +13,7 @@ import pytest
 from cache.manifests.rust.config import CargoConfig
 from cache.manifests.rust.skeleton import skeleton
 from cache.manifests.rust.stub_versions import Masking
-from daemon.ecosystems.rust import canary, compiling, cooking, ecosystem, fetching, steps
+from daemon.ecosystems.rust import canary, clearing, compiling, cooking, ecosystem, fetching, steps
 from daemon.ecosystems.rust.compiling import RustCompiling
 from daemon.ecosystems.rust.keys import result_key, unit_key
 from daemon.ecosystems.rust.layouts import KNOWN
@@ -127,7 +127,7 @@ def a_failed_compile_is_never_the_layer_s_fault(patch: Patch, shop: Workshop) ->
 
 
 def what_no_lock_wants_stays(patch: Patch, shop: Workshop) -> None:
-    patch.setattr(compiling, "move_lines", lambda _packages: [])
+    patch.setattr(clearing, "move_lines", lambda _packages: [])
 
 
 def a_vendored_crate_is_the_registry_s(patch: Patch, shop: Workshop) -> None:
