@@ -163,7 +163,10 @@ async def test_law_7_another_scope_is_given_none(shop: Workshop):
     assert stranger.digest == known.digest
 
 
-async def test_a_project_that_differs_in_its_name_alone_stands_on_the_same_layer(shop: Workshop, grown: Grown):
+async def test_a_project_that_differs_in_its_name_alone_stands_on_the_same_layer(shop: Workshop):
+    await shop.forget_results()
+    await shop.build(C, lineage="with a layer", parent=NOBODY)
+    await shop.idle()
     namesake, clean = await both(shop.build(NAMESAKE), shop.clean(NAMESAKE))
     assert (namesake.rung, namesake.compiled) == (Rung.LAYER, {"bloomery-e2e-meadow 0.1.0"})
     assert namesake.digest == clean.digest

@@ -459,16 +459,25 @@ async def test_a_container_that_is_being_removed_is_gone_whatever_its_exit_code(
 
 async def test_a_run_that_is_cancelled_while_it_starts_is_killed_after_it_started(stub: Stub, engine: DockerEngine):
     runnable(stub, hangs_after_headers, says({"StatusCode": 137}))
-    stub.answers["POST /containers/c/start"] = after(0.2, nothing)
+    starts = asyncio.Event()
+
+    async def when_it_starts(request: web.Request) -> web.StreamResponse:
+        await starts.wait()
+        return await nothing(request)
+
+    stub.answers["POST /containers/c/start"] = when_it_starts
     task = asyncio.create_task(engine.sandboxes.run("c", lambda *_: None, Limits()))
     await stub.was_asked("/start")
-    begun = asyncio.get_running_loop().time()
     task.cancel()
     await asyncio.sleep(0.05)
     task.cancel()
+    await asyncio.sleep(0.05)
+    killed_early = any(line.endswith("/kill") for line in stub.asked)
+
+    starts.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert asyncio.get_running_loop().time() - begun > 0.15
+    assert not killed_early
     assert any(line.endswith("/kill") for line in stub.asked)
 
 
