@@ -52,19 +52,15 @@ def exact_parts(
     A workspace without a lock has an empty `Cargo.lock` part: its exact key is that of the lock that is made for it.
     """
     del selection  # the hard key has it; an exact key could one day leave out what the selection cannot reach
-    made = made or skeleton(workspace)
+    made, alone = made or skeleton(workspace), _alone(workspace)
     parts = [
         KeyPart("Cargo.lock", lock_value(workspace.lock) if workspace.lock else "", Subject.PACKAGES),
-        KeyPart("Cargo.lock choices", _choices(workspace) if workspace.lock else "", Subject.WITHHELD),
+        KeyPart("Cargo.lock choices", _choices(workspace.lock, alone) if workspace.lock else "", Subject.WITHHELD),
     ]
     real = {package.manifest for package in made.unstubbable}
     stubs = [version for place, version in made.versions.by_directory.items() if place not in workspace.patches]
     for path, manifest in made.manifests.items():
-        value = (
-            dict(manifest)
-            if path in real
-            else counted(manifest, versions=stubs, nameless=_alone(workspace) is not None)
-        )
+        value = dict(manifest) if path in real else counted(manifest, versions=stubs, nameless=alone is not None)
         parts.append(KeyPart.of_json(f"manifest {path}", value, Subject.MANIFEST))
     if made.verbatim:
         lines = "\n".join(f"{path} {files.identity(path)}" for path in made.verbatim)
@@ -85,10 +81,8 @@ def _alone(workspace: Workspace) -> str | None:
     return workspace.packages[0].name
 
 
-def _choices(workspace: Workspace) -> str:
+def _choices(lock: Lockfile, alone: str | None) -> str:
     """Which of several versions of a package each package depends on: the packages alone do not say that."""
-    lock, alone = workspace.lock, _alone(workspace)
-    assert lock is not None
     references = References(lock)
     versions: dict[str, set[str]] = {}
     for package in lock.external():
