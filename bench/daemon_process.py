@@ -79,10 +79,13 @@ class DaemonProcess:
             return found
 
     def figure(self, name: str) -> float:
-        """A metric without labels, as it is now; 0 where there is none of this name."""
+        """A metric without labels, as it is now."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as answer:  # noqa: S310 - our own daemon
             lines = answer.read().decode().splitlines()
-        return next((float(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0.0)
+        found = [float(line.split()[1]) for line in lines if line.startswith(f"{name} ")]
+        if not found:
+            raise CommandFailed(f"the daemon has no metric {name}")
+        return found[0]
 
     def output(self, build: str) -> str:
         """What the steps of a build printed."""
