@@ -56,9 +56,10 @@ class Forecaster:
         plan, rung = project.plan, reusable.choice.rung
         near = reusable.layer or await self._known.layer(plan.exact.digest, request.scope, plan.project)
         near = near or await self._known.latest_layer(request.scope, plan.project)
-        needed = tuple(_needed(plan.exact, near))
+        cooked = _cooked(near)
+        needed = tuple(_needed(plan.exact, near, cooked))
         there = _there(needed, plan.exact, reusable)
-        if _cooked(near):  # else what is missing may be another platform's, which nothing stands on here
+        if cooked:  # else what is missing may be another platform's, which nothing stands on here
             there = frozenset(there) - _standing_on(frozenset(needed) - frozenset(there), plan.named_by)
         dependencies = tuple(package for package in needed if package not in there)
         members = await self._members(project, reusable)
@@ -106,9 +107,8 @@ def _way(reusable: Reusable) -> Rung | Way:
             return rung
 
 
-def _needed(exact: Key, near: LayerRecord | None) -> Iterator[str]:
+def _needed(exact: Key, near: LayerRecord | None, cooked: Collection[str]) -> Iterator[str]:
     """The lock's packages but those that the nearest layer's lock had, too, and its cook did not touch."""
-    cooked = _cooked(near)
     left_out = {line for line in _lock(near.key) if _words(line) not in cooked} if near and cooked else set()
     yield from (_words(line) for line in _lock(exact) if line not in left_out)
 
