@@ -1,7 +1,9 @@
 """What goes from a workspace in the compile's own step: only where that leaves what a step before it would leave."""
 
+import subprocess
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -10,7 +12,7 @@ from daemon.ecosystems.ecosystem import Move
 from daemon.ecosystems.kept import Fetched, FetchedFile
 from daemon.ecosystems.rust.clearing import clearing, must_be_apart
 from daemon.ecosystems.rust.dirtiness import Dirt
-from daemon.ecosystems.rust.steps import REMOVED
+from daemon.ecosystems.rust.steps import OUT, REMOVED, compile_script
 
 PATHS = st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map("/".join)
 CACHE = "cargo/registry/cache/index"
@@ -60,6 +62,15 @@ def test_before_units_are_put_what_goes_is_gone():
 
 def test_nothing_to_take_away_is_no_clearing():
     assert clearing(Dirt(), None, ()) is None
+
+
+@pytest.mark.parametrize(("line", "code"), [("false", 70), ("true", 0)])
+def test_a_compile_in_whose_step_a_line_fails_ends_before_anything_else(line: str, code: int):
+    script = compile_script("", (), (), {}, artefact_time=0, clearing=("cd /", line, "true"))
+    before, found, _ = script.partition(f"rm -rf {OUT}")
+
+    assert found
+    assert subprocess.run(["/bin/sh", "-c", before], check=False).returncode == code
 
 
 def test_the_step_of_its_own_ends_where_a_line_fails():
