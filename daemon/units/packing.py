@@ -21,7 +21,7 @@ from cache.tree import EntryKind, TreeEntry
 from daemon.tarball import Member, header
 
 _LEVEL = 3
-_WINDOWS = range(18, 26)
+_LOOKS_BACK = range(18, 26)
 """How far back what is packed may look, as powers of two: an rlib's metadata are in it and again beside it."""
 _PIECE = 1 << 18
 _WINDOW = 1 << 27
@@ -76,8 +76,8 @@ def pack(entries: Collection[TreeEntry], opened: Open, into: Path) -> Packed:
 
 
 def _compressor(size: int) -> zstandard.ZstdCompressor:
-    """One that finds what is repeated anywhere in so many bytes, and takes no more memory than that needs."""
-    window = min(max(size.bit_length(), _WINDOWS[0]), _WINDOWS[-1])
+    """One that finds what is repeated in so many bytes, up to a bound, and takes no more memory than that needs."""
+    window = min(max(size.bit_length(), _LOOKS_BACK[0]), _LOOKS_BACK[-1])
     found = zstandard.ZstdCompressionParameters.from_level(_LEVEL, window_log=window, enable_ldm=True)
     return zstandard.ZstdCompressor(compression_params=found)
 
