@@ -60,17 +60,21 @@ class DaemonProcess:
 
         Empty where any rung will do.
         """
-        command = [BLOOMERY, "build", str(source), "--tag", tag, *flags]
-        environment = {**os.environ, "BLOOMERY_URL": self.url, "XDG_CACHE_HOME": str(self.home)}
-        began = time.perf_counter()
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        seconds = time.perf_counter() - began
-        if done.returncode:
-            raise CommandFailed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+        seconds, said = self.timed("build", str(source), "--tag", tag, *flags)
         built = Built(seconds, self.get("/v1/builds?limit=1")["builds"][0])
         if expected and built.rung != expected:
-            raise CommandFailed(f"the build stood on the rung {built.rung}, not {expected}:\n{done.stderr[-4000:]}")
+            raise CommandFailed(f"the build stood on the rung {built.rung}, not {expected}:\n{said[-4000:]}")
         return built
+
+    def timed(self, *words: str) -> tuple[float, str]:
+        """Run a command of the command line; returns the seconds of the whole process, and what it said."""
+        environment = {**os.environ, "BLOOMERY_URL": self.url, "XDG_CACHE_HOME": str(self.home)}
+        began = time.perf_counter()
+        done = subprocess.run([BLOOMERY, *words], env=environment, capture_output=True, text=True, check=False)
+        seconds = time.perf_counter() - began
+        if done.returncode:
+            raise CommandFailed(f"bloomery {' '.join(words)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+        return seconds, done.stderr
 
     def get(self, path: str) -> dict[str, Any]:
         """A JSON answer of the API."""

@@ -24,6 +24,7 @@ from bench.contestants.roster import ROSTER
 from bench.daemon_process import ROOT
 from bench.edits import NoPlace
 from bench.engine import CommandFailed
+from bench.page_cache import read_once
 from bench.picture import svg
 from bench.project import Project, UnfitProject, read_project
 from bench.resolver import ContainedCargo
@@ -117,6 +118,7 @@ def _measure(found: argparse.Namespace, projects: Sequence[Project], file: Sampl
                 scenarios=chosen(found.only),
                 other_locks=found.other_locks if found.store is Store.FULL else 0,
                 version=str(figures.machine()["version"]),
+                read_once=lambda: read_once(asked.engine, (ROOT / ".venv",)),
             )
             walks = _walks(projects, contestants, found.store, asked.runs)
             return _walk_all(walker, rules, walks, file)

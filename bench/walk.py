@@ -30,6 +30,8 @@ class Walker:
     other_locks: int
     """How many other locks a full store has seen."""
     version: str
+    read_once: Callable[[], None]
+    """Reads what a build reads, so that it begins with it in memory."""
     pause: float = 2.5
     """Seconds between a change and its build: to some clients a file counts as known when it is not new any more."""
 
@@ -67,6 +69,7 @@ class Walker:
             place = checkout.branch(checkout.folder.with_name(f"{line}-second"), "main")
             line = place.folder.name
         scenario.change(place, self.resolver)
+        self.read_once()
         time.sleep(self.pause)
         load = os.getloadavg()[0]
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

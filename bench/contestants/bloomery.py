@@ -1,21 +1,15 @@
 """Ours: a daemon with an empty state directory, and the command line as a person runs it."""
 
-import time
 from contextlib import ExitStack
-from pathlib import Path
 
 from bench.cargo_time import said_seconds
 from bench.contestants.contestant import Built, Order, Rules
 from bench.daemon_process import DaemonProcess, daemon
 from bench.engine import CommandFailed
-from bench.pss import descendants
+from bench.rest import rested
 from bench.shipped import remove_image, take_binary
 
 _TAG = "bloomery-bench/bloomery:latest"
-_LOOK_SECONDS = 1.0
-_PATIENCE_SECONDS = 600.0
-_IDLE_TICKS = 5
-"""Hundredths of a second of processor time that an idle daemon may use between two looks."""
 
 
 class Bloomery:
@@ -52,15 +46,7 @@ class Bloomery:
 
     def settle(self) -> float:
         """Wait until units are harvested and layers are made: no work behind the answers, and an idle process."""
-        running = self._running()
-        began = last = time.monotonic()
-        while last - began < _PATIENCE_SECONDS:
-            before = _ticks(running.pid)
-            time.sleep(_LOOK_SECONDS)
-            if _ticks(running.pid) - before <= _IDLE_TICKS and not running.figure("bloomery_work_behind"):
-                return last - began
-            last = time.monotonic()
-        raise CommandFailed(f"the daemon has not come to rest in {_PATIENCE_SECONDS:.0f} s")
+        return rested(self._running())
 
     def close(self) -> None:
         """End the daemon; all that it made goes with it."""
@@ -72,15 +58,3 @@ class Bloomery:
         if self._daemon is None:
             raise CommandFailed("bloomery was not reset before its first build")
         return self._daemon
-
-
-def _ticks(pid: int) -> int:
-    """Processor time of a process and all below it, in hundredths of a second."""
-    total = 0
-    for each in descendants(pid):
-        try:
-            fields = Path(f"/proc/{each}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        total += int(fields[11]) + int(fields[12])
-    return total

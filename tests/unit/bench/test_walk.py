@@ -92,6 +92,7 @@ def walked(tmp_path: Path, cargo: Resolver) -> Walked:
         work = tmp_path / "work"
         work.mkdir()
         walker = Walker(
+            read_once=lambda: None,
             work=work,
             resolver=cargo,
             said=Path.read_text,
