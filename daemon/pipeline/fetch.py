@@ -176,7 +176,7 @@ class FetchStage:
             return Provisions(fetched=gathered.fetched, origin=Origin.KEPT)
         try:
             async with attempt.progress.stage(StageName.FETCH):
-                provisions = await self._run(project, step, attempt, cooking)
+                provisions = await self._run(project, step, gathered.fetched, attempt, cooking)
         except FetchFailed as failure:
             if not gathered.kept:
                 raise
@@ -223,8 +223,10 @@ class FetchStage:
         ):
             return await asyncio.to_thread(project.fetching.made_lock, archive)
 
-    async def _run(self, project: Project, step: FetchStep, attempt: Attempt, cooking: AsyncExitStack) -> Provisions:
-        """Run the step; a sandbox that the cook can go on in is left to `cooking`."""
+    async def _run(
+        self, project: Project, step: FetchStep, there: Fetched, attempt: Attempt, cooking: AsyncExitStack
+    ) -> Provisions:
+        """Run the step, in which what is `there` is; a sandbox that the cook can go on in is left to `cooking`."""
         parts: list[Fetched] = []
         async with AsyncExitStack() as fetching:
             goes_on = step.afterwards is Afterwards.COOKS and self._access.network is Network.BRIDGE
@@ -238,11 +240,7 @@ class FetchStage:
                 except FileNotFoundError:
                     continue  # nothing of this kind was fetched
             isolated = goes_on and await self._isolated(sandbox, attempt)
-        fetched = Fetched(
-            files=tuple(file for part in parts for file in part.files),
-            archives=tuple(archive for part in parts for archive in part.archives),
-        )
-        return Provisions(fetched=fetched, origin=Origin.FETCHED, sandbox=sandbox if isolated else None)
+        return Provisions(fetched=_together(there, parts), origin=Origin.FETCHED, sandbox=sandbox if isolated else None)
 
     async def _isolated(self, sandbox: str, attempt: Attempt) -> bool:
         try:
@@ -288,6 +286,14 @@ class FetchStage:
         except NotADigest:
             return False
         return not self._blobs.missing(wanted)
+
+
+def _together(there: Fetched, parts: Iterable[Fetched]) -> Fetched:
+    """What was there, and what came: that goes before an older file of its path, and all archives before all."""
+    came = tuple(parts)
+    files = {file.path: file for part in (there, *came) for file in part.files}
+    archives = tuple(archive for part in came for archive in part.archives)
+    return Fetched(files=tuple(files[path] for path in sorted(files)), archives=archives or there.archives)
 
 
 def _does_not_do(failure: Failure) -> str:

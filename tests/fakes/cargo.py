@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from cache.digest import Digest
 from daemon.ecosystems.rust.index_entries import checksums, entry_path
-from daemon.ecosystems.rust.steps import KNOWN, LIVE, OUT, REMOVED
+from daemon.ecosystems.rust.steps import BROUGHT, KNOWN, LIVE, OUT, REMOVED
 from daemon.ecosystems.step import SOURCE_TIME
 from daemon.tarball import Member
 from tests.fakes.engine import Exit, Step
@@ -82,10 +82,10 @@ class FakeCargo:
             archive, entry = f"{_ARCHIVES}/{name}.crate", f"{_INDEX}/{entry_path(package)}"
             if archive not in step.files and name not in self.elsewhere:
                 self.downloaded.append(name)
-                step.write(archive, content)
+                bring(step, archive, content)
             if entry not in step.files or not checksums(step.read(entry), package, [version]):
-                step.write(entry, self._entry(package))
-            step.write(f"{_INDEX}/config.json", b'{"dl": "https://example.org"}')
+                bring(step, entry, self._entry(package))
+            bring(step, f"{_INDEX}/config.json", b'{"dl": "https://example.org"}')
 
     def _entry(self, package: str) -> bytes:
         """What the registry says of a crate now."""
@@ -100,6 +100,8 @@ class FakeCargo:
         return {name: self.crates[name] for name in names if name in self.crates}
 
     def _cook(self, step: Step) -> int | None:
+        for path in [path for path in step.files if path.startswith(f"{BROUGHT}/")]:
+            step.delete(path)
         for name in self._locked(step):
             package, _, version = name.rpartition("-")
             entry = step.files.get(f"{_INDEX}/{entry_path(package)}")
@@ -174,6 +176,12 @@ class FakeCargo:
             path = f"/target/release/{binary}"
             _tell(step, identity, "bin", binary, [path], fresh=fresh or STALE in step.files, executable=path)
         step.print('{"reason":"build-finished","success":true}\n')
+
+
+def bring(step: Step, path: str, content: bytes) -> None:
+    """Write a file of a registry, as a fetch does: what came has a second name."""
+    step.write(path, content)
+    step.write(path.replace("/cargo/registry", BROUGHT, 1), content)
 
 
 def purpose_of(step: Step) -> str:

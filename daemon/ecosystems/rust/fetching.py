@@ -1,7 +1,7 @@
 """The fetch side of a cargo project: the archives by the lock's checksums, the index as it came, git as one archive.
 
-What comes out of the fetch sandbox is taken from three places of CARGO_HOME and nowhere else: `registry/cache`,
-`registry/index` and `git`.
+What comes out of the fetch sandbox is taken from three places of CARGO_HOME and nowhere else: what has come into
+`registry/cache` and `registry/index`, and `git`.
 """
 
 import tarfile
@@ -21,14 +21,14 @@ from daemon.ecosystems.kept import Fetched, FetchedFile
 from daemon.ecosystems.rust.environment import BUILDER, CARGO_HOME
 from daemon.ecosystems.rust.kept_crates import KeptCrates
 from daemon.ecosystems.rust.members import configuration_member, fetched_members, skeleton_members
-from daemon.ecosystems.rust.steps import fetch_script, lock_script
+from daemon.ecosystems.rust.steps import BROUGHT, fetch_script, lock_script
 from daemon.ecosystems.step import SOURCE_TIME, Afterwards, FetchStep, Step
 from daemon.errors import FetchFailed
 from daemon.pipeline.spool import copied, regular_files
 from daemon.tarball import Member
 
-_ARCHIVES = f"{CARGO_HOME}/registry/cache"
-_INDEX = f"{CARGO_HOME}/registry/index"
+_ARCHIVES, _INDEX = ("cache",), ("index",)
+_REGISTRY = PurePosixPath(CARGO_HOME, "registry")
 _GIT = f"{CARGO_HOME}/git"
 _UNPACKED = f"{CARGO_HOME}/registry/src"
 """Where a fetch unpacks archives; in vain where the cook has a sandbox of its own."""
@@ -105,7 +105,7 @@ class RustFetching:
                 members=chain(self._inputs(), fetched_members(there, self._blobs)),
                 environment=self._environment,
             ),
-            take=(_ARCHIVES, _INDEX, *([_GIT] if git else [])),
+            take=(BROUGHT, *([_GIT] if git else [])),
             # Checkouts get their constant time on the way from one sandbox to the other (law 1).
             afterwards=Afterwards.REMOVED if git else Afterwards.COOKS,
             in_memory=(_UNPACKED,),
@@ -115,22 +115,23 @@ class RustFetching:
         """Archives are kept if they are what the lock says, the index as it is, git with every time made constant."""
         if path == _GIT:
             return Fetched(archives=(str(self._git(archive)),))
-        parent = PurePosixPath(path).parent
-        checksums = self._checksums() if path == _ARCHIVES else None
+        checksums = self._checksums()
         found: list[FetchedFile] = []
         with self._blobs.staging() as staging:
             staged: dict[Digest, Path] = {}
             for number, (name, size, content) in enumerate(regular_files(archive)):
-                file = PurePosixPath(name)
-                if ".." in file.parts or (checksums is not None and file.name not in checksums):
+                place = PurePosixPath(*PurePosixPath(name).parts[1:])
+                kind, file = place.parts[:1], place.name
+                known = kind == _INDEX or (kind == _ARCHIVES and file in checksums)
+                if ".." in place.parts or not known:
                     continue
                 digest = copied(content, staging / str(number))
-                if checksums is not None and digest.hex not in checksums[file.name]:
+                if kind == _ARCHIVES and digest.hex not in checksums[file]:
                     raise FetchFailed(
-                        f"{file.name} is not what Cargo.lock says: its checksum is {digest.hex}.", archive=file.name
+                        f"{file} is not what Cargo.lock says: its checksum is {digest.hex}.", archive=file
                     )
                 staged[digest] = staging / str(number)
-                found.append(FetchedFile(path=str(parent / file).lstrip("/"), digest=str(digest), size=size))
+                found.append(FetchedFile(path=str(_REGISTRY / place).lstrip("/"), digest=str(digest), size=size))
             self._blobs.adopt(staged)
         return Fetched(files=tuple(sorted(found, key=lambda file: file.path)))
 

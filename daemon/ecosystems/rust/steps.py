@@ -16,6 +16,8 @@ LIVE = "/bloomery/live"
 """The list of the hashes that stay, put in for the settling step."""
 REMOVED = "/bloomery/removed"
 """The paths below the sources that go before a compile in a workspace, each ended by a zero byte."""
+BROUGHT = f"{CARGO_HOME}/brought"
+"""Where a fetch leaves second names of what has come, as `cache/…` and `index/…` of the registries."""
 _STARTED = ".bloomery-started"
 OWN = (OUT.removeprefix(f"{TARGET}/"), _STARTED)
 """What of all that a compile leaves below `TARGET` is not cargo's."""
@@ -31,20 +33,24 @@ def lock_script(root: str) -> str:
 
 
 def fetch_script(root: str, triple: str, archives: int) -> str:
-    """Get what the lock names for one target, beside `archives` that were put there."""
+    """Get what the lock names for one target, beside `archives` that were put there; tell what came in `BROUGHT`."""
     return _script(
         [
             "set -eu",
             *_unpack_lines(archives),
+            f"mkdir {BROUGHT}",
             f"cd {shlex.quote(_within_work(root))}",
             f"cargo fetch --locked --target {shlex.quote(triple)}",
+            f"mkdir -p {CARGO_HOME}/registry/cache {CARGO_HOME}/registry/index",
+            f"cd {CARGO_HOME}/registry",
+            f"find cache index -type f -cnewer {BROUGHT} -exec cp --link --parents -t {BROUGHT} {{}} +",
         ]
     )
 
 
 def cook_script(root: str, arguments: Sequence[str], archives: int) -> str:
     """Build the skeleton: dependencies, and stubs that are thrown away. `archives` were put beside CARGO_HOME."""
-    build = [f"cd {shlex.quote(_within_work(root))}", f"exec {_BUILD} {shlex.join(arguments)}"]
+    build = [f"rm -rf {BROUGHT}", f"cd {shlex.quote(_within_work(root))}", f"exec {_BUILD} {shlex.join(arguments)}"]
     return _script(["set -eu", *_unpack_lines(archives), *build])
 
 

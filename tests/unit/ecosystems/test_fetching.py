@@ -11,11 +11,12 @@ import pytest
 from cache.blobs import BlobStore
 from cache.digest import Digest
 from daemon.ecosystems.kept import Fetched
+from daemon.ecosystems.rust.steps import BROUGHT
 from daemon.ecosystems.step import SOURCE_TIME
 from daemon.errors import BadOutput, FetchFailed
 from tests.fakes.rust_projects import BYTES, BYTES_CRATE, REGISTRY, SIMPLE, crate, lock, locked, planned
 
-CACHE, INDEX, GIT = "/cargo/registry/cache", "/cargo/registry/index", "/cargo/git"
+GIT = "/cargo/git"
 HOME = "index.example-1949cf8c6b5b557f"
 
 
@@ -38,10 +39,15 @@ def tar(path: Path, entries: Iterable[tuple[str, bytes | None]], **more: object)
 def test_archives_are_kept_by_the_locks_checksum_at_the_place_they_came_from(blobs: BlobStore, tmp_path: Path):
     archive = tar(
         tmp_path / "a.tar",
-        [("cache", None), (f"cache/{HOME}/bytes-1.0.0.crate", BYTES_CRATE), (f"cache/{HOME}/other-1.0.0.crate", b"?")],
+        [
+            ("brought", None),
+            ("brought/cache", None),
+            (f"brought/cache/{HOME}/bytes-1.0.0.crate", BYTES_CRATE),
+            (f"brought/cache/{HOME}/other-1.0.0.crate", b"?"),
+        ],
     )
 
-    fetched = planned(blobs).fetching.admit(CACHE, archive)
+    fetched = planned(blobs).fetching.admit(BROUGHT, archive)
 
     (file,) = fetched.files
     assert file.path == f"cargo/registry/cache/{HOME}/bytes-1.0.0.crate"
@@ -50,10 +56,10 @@ def test_archives_are_kept_by_the_locks_checksum_at_the_place_they_came_from(blo
 
 
 def test_an_archive_that_is_not_what_the_lock_says_is_refused_and_nothing_of_it_kept(blobs: BlobStore, tmp_path: Path):
-    archive = tar(tmp_path / "a.tar", [(f"cache/{HOME}/bytes-1.0.0.crate", b"something else")])
+    archive = tar(tmp_path / "a.tar", [(f"brought/cache/{HOME}/bytes-1.0.0.crate", b"something else")])
 
     with pytest.raises(FetchFailed, match=r"bytes-1\.0\.0\.crate is not what Cargo\.lock says"):
-        planned(blobs).fetching.admit(CACHE, archive)
+        planned(blobs).fetching.admit(BROUGHT, archive)
     assert not blobs.has(Digest.of(b"something else"))
 
 
@@ -64,17 +70,20 @@ def test_archives_of_one_name_from_two_registries_are_told_apart_by_checksum(blo
         "Cargo.lock": lock(locked("app", "0.3.0", f"bytes 1.0.0 ({REGISTRY})", source=""), BYTES, theirs),
         "src/main.rs": "fn main() {}\n",
     }
-    names = [(f"cache/{HOME}/bytes-1.0.0.crate", BYTES_CRATE), ("cache/r-1/bytes-1.0.0.crate", b"theirs")]
+    names = [
+        (f"brought/cache/{HOME}/bytes-1.0.0.crate", BYTES_CRATE),
+        ("brought/cache/r-1/bytes-1.0.0.crate", b"theirs"),
+    ]
 
-    fetched = planned(blobs, files).fetching.admit(CACHE, tar(tmp_path / "a.tar", names))
+    fetched = planned(blobs, files).fetching.admit(BROUGHT, tar(tmp_path / "a.tar", names))
 
     assert [file.path.split("/")[3] for file in fetched.files] == [HOME, "r-1"]
 
 
 def test_the_index_is_kept_as_it_came(blobs: BlobStore, tmp_path: Path):
-    names = [(f"index/{HOME}/config.json", b"{}"), (f"index/{HOME}/.cache/by/te/bytes", b"\x03entry")]
+    names = [(f"brought/index/{HOME}/config.json", b"{}"), (f"brought/index/{HOME}/.cache/by/te/bytes", b"\x03entry")]
 
-    fetched = planned(blobs).fetching.admit(INDEX, tar(tmp_path / "a.tar", names))
+    fetched = planned(blobs).fetching.admit(BROUGHT, tar(tmp_path / "a.tar", names))
 
     assert [file.path for file in fetched.files] == [
         f"cargo/registry/index/{HOME}/.cache/by/te/bytes",
@@ -83,18 +92,26 @@ def test_the_index_is_kept_as_it_came(blobs: BlobStore, tmp_path: Path):
 
 
 def test_a_name_that_leads_elsewhere_is_passed_over(blobs: BlobStore, tmp_path: Path):
-    names = [(f"index/{HOME}/../../../../usr/bin/cc", b"evil"), (f"index/{HOME}/config.json", b"{}")]
+    names = [(f"brought/index/{HOME}/../../../../usr/bin/cc", b"evil"), (f"brought/index/{HOME}/config.json", b"{}")]
 
-    fetched = planned(blobs).fetching.admit(INDEX, tar(tmp_path / "a.tar", names))
+    fetched = planned(blobs).fetching.admit(BROUGHT, tar(tmp_path / "a.tar", names))
+
+    assert [file.path for file in fetched.files] == [f"cargo/registry/index/{HOME}/config.json"]
+
+
+def test_what_is_neither_archive_nor_index_is_passed_over(blobs: BlobStore, tmp_path: Path):
+    names = [("brought", b"a file"), ("brought/src/x", b"?"), (f"brought/index/{HOME}/config.json", b"{}")]
+
+    fetched = planned(blobs).fetching.admit(BROUGHT, tar(tmp_path / "a.tar", names))
 
     assert [file.path for file in fetched.files] == [f"cargo/registry/index/{HOME}/config.json"]
 
 
 def test_a_sparse_entry_is_refused(blobs: BlobStore, tmp_path: Path):
-    archive = tar(tmp_path / "a.tar", [(f"index/{HOME}/config.json", b"")], type=tarfile.GNUTYPE_SPARSE)
+    archive = tar(tmp_path / "a.tar", [(f"brought/index/{HOME}/config.json", b"")], type=tarfile.GNUTYPE_SPARSE)
 
     with pytest.raises(BadOutput):
-        planned(blobs).fetching.admit(INDEX, archive)
+        planned(blobs).fetching.admit(BROUGHT, archive)
 
 
 def test_git_is_kept_as_one_archive_in_which_every_time_is_the_constant(blobs: BlobStore, tmp_path: Path):
@@ -129,12 +146,12 @@ def test_the_same_checkout_at_another_time_is_the_same_archive(blobs: BlobStore,
 def test_a_whole_fetch_is_brought_to_the_disk_at_once(
     blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    names = [(f"index/{HOME}/.cache/{number}", str(number).encode()) for number in range(200)]
+    names = [(f"brought/index/{HOME}/.cache/{number}", str(number).encode()) for number in range(200)]
     archive = tar(tmp_path / "a.tar", names)
     flushes: list[int] = []
     monkeypatch.setattr(os, "fsync", flushes.append)
 
-    fetched = planned(blobs).fetching.admit(INDEX, archive)
+    fetched = planned(blobs).fetching.admit(BROUGHT, archive)
 
     assert len(fetched.files) == 200
     assert not blobs.missing(Digest.parse(file.digest) for file in fetched.files)
@@ -149,8 +166,8 @@ def test_git_is_taken_only_where_the_lock_names_a_repository(blobs: BlobStore):
 
     assert plain is not None
     assert with_git is not None
-    assert plain.take == (CACHE, INDEX)
-    assert with_git.take == (CACHE, INDEX, GIT)
+    assert plain.take == (BROUGHT,)
+    assert with_git.take == (BROUGHT, GIT)
 
 
 def test_what_the_lock_names_is_fetched_and_nothing_else(blobs: BlobStore):

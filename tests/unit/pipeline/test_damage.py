@@ -11,7 +11,7 @@ from daemon.builds import BuiltImage, Outcome
 from daemon.ecosystems.ecosystem import UntrustworthyLayer
 from daemon.errors import BadOutput, EngineRefused, ImageGone, StoredFileDamaged
 from daemon.tarball import Member
-from tests.fakes.cargo import STALE
+from tests.fakes.cargo import STALE, bring
 from tests.fakes.engine import Exit, Step, file
 from tests.fakes.progress import Heard
 from tests.fakes.rust_projects import SIMPLE, crate, lock, locked
@@ -309,7 +309,7 @@ async def test_output_that_is_too_large_names_the_setting(shop: Workshop):
     async def large(step: Step) -> int | Exit:
         code = await shop.cargo(step)
         if step.spec.labels["bloomery.step"] == "fetch":
-            step.write("/cargo/registry/index/large", bytes(2 << 20))
+            bring(step, "/cargo/registry/index/large", bytes(2 << 20))
         return code
 
     shop.engine.script(large)

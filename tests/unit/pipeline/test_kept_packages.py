@@ -9,7 +9,7 @@ from cache.reuse import Rung
 from daemon.builds import Reuse
 from daemon.ecosystems.rust.index_entries import entry_path
 from daemon.errors import FetchFailed
-from tests.fakes.cargo import HOME, purpose_of
+from tests.fakes.cargo import HOME, bring, purpose_of
 from tests.fakes.engine import Exit, Step
 from tests.fakes.index_entries import entry
 from tests.fakes.progress import Heard
@@ -268,7 +268,7 @@ async def test_what_comes_out_of_a_fetch_is_proved_again_also_what_was_put_in(re
 
     async def changes_what_is_there(step: Step) -> int | Exit:
         if purpose_of(step) == "fetch":
-            step.write(f"/cargo/registry/cache/{HOME}/bytes-1.0.0.crate", b"something else")
+            bring(step, f"/cargo/registry/cache/{HOME}/bytes-1.0.0.crate", b"something else")
         return await registry.cargo(step)
 
     registry.engine.script(changes_what_is_there)
@@ -281,7 +281,7 @@ async def test_a_registry_that_says_something_odd_of_a_crate_has_it_fetched_each
     async def odd(step: Step) -> int | Exit:
         code = await registry.cargo(step)
         if purpose_of(step) == "fetch":
-            step.write(f"/cargo/registry/index/{HOME}/{entry_path('bytes')}", b"\x03odd")
+            bring(step, f"/cargo/registry/index/{HOME}/{entry_path('bytes')}", b"\x03odd")
         return code
 
     registry.engine.script(odd)
