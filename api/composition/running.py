@@ -13,9 +13,10 @@ from daemon.pipeline.attempt import Attempts
 from daemon.pipeline.check import Checker
 from daemon.pipeline.compile import CompileStage
 from daemon.pipeline.environments import Environments
-from daemon.pipeline.fetch import FetchStage, NetworkAccess
+from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.finish import FinishStage
 from daemon.pipeline.installed_ground import InstalledGround
+from daemon.pipeline.network_access import NetworkAccess
 from daemon.pipeline.publish import PublishStage
 from daemon.pipeline.sandboxes import SandboxSettings
 from daemon.registry.push import Pusher

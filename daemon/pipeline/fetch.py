@@ -7,7 +7,6 @@ unpacked need not be unpacked again.
 """
 
 import asyncio
-import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,15 +22,14 @@ from cache.errors import Failure
 from daemon.builds import Reuse, StageName
 from daemon.ecosystems.ecosystem import Fetching, Project
 from daemon.ecosystems.kept import Fetched, Gathered, KeptPackage, Wanted
-from daemon.ecosystems.step import Afterwards, FetchStep, Step
+from daemon.ecosystems.step import Afterwards, FetchStep
 from daemon.engine.engine import Network, Sandboxes
 from daemon.errors import EngineRefused, FetchFailed
 from daemon.keyed_locks import KeyedLocks
 from daemon.pipeline.attempt import Attempt
+from daemon.pipeline.network_access import NetworkAccess
 from daemon.pipeline.spool import spooled
 
-CA_BUNDLE = "/tmp/ca.pem"  # noqa: S108 - the sandbox's own, in memory: nothing of it stays
-_END_OF_BUNDLE = "END OF BUNDLE"
 _kept_package = msgspec.json.Decoder(KeptPackage).decode
 T = TypeVar("T")
 
@@ -62,16 +60,6 @@ class FetchIndex(Protocol):
     async def record_made_lock(self, key: Digest, lock: Digest) -> None:
         """Remember it."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkAccess:
-    """How the fetch step reaches the world: from `[network]`, resolved at start."""
-
-    network: Network = Network.BRIDGE
-    ca_bundle: bytes = b""
-    environment: Mapping[str, str] | None = None
-    """Proxies, as `https_proxy` and the like."""
 
 
 class Origin(StrEnum):
@@ -258,21 +246,11 @@ class FetchStage:
             purpose, image, project.environment, self._access.network, in_memory=step.in_memory
         )
         async with made as sandbox:
-            await attempt.sandboxes.run(sandbox, self._with_access(step.step), project.reader(attempt.progress))
+            await attempt.sandboxes.run(sandbox, self._access.given(step.step), project.reader(attempt.progress))
             yield sandbox
 
     def _taken(self, sandbox: str, path: str) -> AbstractAsyncContextManager[Path]:
         return spooled(self._engine.get(sandbox, path), self._scratch, self._limit, setting="file_size")
-
-    def _with_access(self, step: Step) -> Step:
-        """The step with its way out in its script: an engine keeps what a sandbox is created with, in every image."""
-        variables, lines = {**step.environment, **(self._access.environment or {})}, list[str]()
-        if self._access.ca_bundle:
-            bundle = self._access.ca_bundle.decode(errors="replace").removesuffix("\n")
-            lines += [f"cat > {CA_BUNDLE} << '{_END_OF_BUNDLE}'", bundle, _END_OF_BUNDLE]
-            variables |= dict.fromkeys(("CARGO_HTTP_CAINFO", "GIT_SSL_CAINFO", "SSL_CERT_FILE"), CA_BUNDLE)
-        lines += [f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())]
-        return replace(step, script="\n".join([*lines, step.script]))
 
     def _whole(self, digest: Digest) -> bytes | None:
         try:

@@ -41,7 +41,7 @@ from daemon.pipeline.compiled_anew import CompiledAnew
 from daemon.pipeline.cook import CookStage
 from daemon.pipeline.environments import Environments
 from daemon.pipeline.explain import Explainer, Explanation
-from daemon.pipeline.fetch import FetchStage, NetworkAccess
+from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.finish import FinishStage
 from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.fork import Forks
@@ -55,6 +55,7 @@ from daemon.pipeline.ladder import Ladder
 from daemon.pipeline.later import LaterLayers
 from daemon.pipeline.layers import Layers
 from daemon.pipeline.moves import Moves
+from daemon.pipeline.network_access import NetworkAccess
 from daemon.pipeline.observed import Observed
 from daemon.pipeline.over_layer import OverLayer
 from daemon.pipeline.over_units import OverUnits
