@@ -7,6 +7,7 @@ from daemon.ecosystems.python.ecosystem import INDEX, PythonEcosystem
 from daemon.ecosystems.rust.ecosystem import RustEcosystem
 from daemon.ecosystems.rust.keys import Host
 from daemon.pipeline.environments import Environments
+from daemon.pipeline.expectations import Expectations
 from daemon.pipeline.forecast import Forecaster
 from daemon.pipeline.ladder import Ladder
 from daemon.pipeline.observed import Observed
@@ -23,6 +24,7 @@ class Deciding:
 
     plan: PlanStage
     ladder: Ladder
+    expectations: Expectations
     weighing: Weighing
     observed: Observed
     forecaster: Forecaster
@@ -36,6 +38,7 @@ def deciding(means: Means, toolchains: CurrentToolchains) -> Deciding:
     workspaces = Workspaces(
         records=store, states=engine.survey, bounds=WorkspaceBounds(count=bounds.count, size=bounds.size)
     )
+    expectations = Expectations()
     ladder = Ladder(
         index=store,
         observed=observed,
@@ -43,6 +46,7 @@ def deciding(means: Means, toolchains: CurrentToolchains) -> Deciding:
         environments=Environments(store, store.blobs),
         images=engine.images,
         blobs=store.blobs,
+        expectations=expectations,
     )
     crates = {name: url for name, url in means.network.mirrors.items() if name != INDEX}
     return Deciding(
@@ -53,6 +57,7 @@ def deciding(means: Means, toolchains: CurrentToolchains) -> Deciding:
             blobs=store.blobs,
         ),
         ladder=ladder,
+        expectations=expectations,
         weighing=Weighing(ladder, store, means.weigh),
         observed=observed,
         forecaster=Forecaster(store),

@@ -55,6 +55,7 @@ def grounds(means: Means, deciding: Deciding, running: Running, waiting: Waiting
         forks=Forks(workspaces=deciding.workspaces, known=store, engine=engine.sandboxes, images=engine.images),
         trees=store,
         underway=waiting.underway,
+        expectations=deciding.expectations,
     )
 
 

@@ -136,7 +136,12 @@ class Installing(Protocol):
 
     @property
     def taken(self) -> str:
-        """The directory of the sandbox that has them afterwards."""
+        """The tar file in the sandbox that has them afterwards."""
+        ...
+
+    @property
+    def in_memory(self) -> tuple[str, ...]:
+        """Directories of the sandbox that are better in memory."""
         ...
 
     def step(self, fetched: Fetched | None) -> Step:
@@ -144,7 +149,7 @@ class Installing(Protocol):
         ...
 
     def installed(self, archive: Path, seconds: float) -> Mapping[str, KeptPackage]:
-        """What each package has brought, from the tar of what was taken, as blobs; it took `seconds`. Blocks.
+        """What each package has brought, from the tar of the taken file, as blobs; it took `seconds`. Blocks.
 
         Of several, one that others have reached is left out: it has to be installed alone.
         """

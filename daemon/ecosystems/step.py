@@ -85,6 +85,8 @@ class FetchStep:
     afterwards: Afterwards = Afterwards.REMOVED
     in_memory: tuple[str, ...] = ()
     """Directories for what is not taken out, in a sandbox that is removed."""
+    in_memory_after: tuple[str, ...] = ()
+    """Those of a sandbox in which the cook goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

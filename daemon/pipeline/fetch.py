@@ -219,7 +219,7 @@ class FetchStage:
         async with AsyncExitStack() as fetching:
             goes_on = step.afterwards is Afterwards.COOKS and self._access.network is Network.BRIDGE
             until = cooking if goes_on else fetching
-            step = replace(step, in_memory=()) if goes_on else step
+            step = replace(step, in_memory=step.in_memory_after) if goes_on else step
             sandbox = await until.enter_async_context(self._sandbox("fetch", project, step, attempt))
             for path in step.take:
                 try:

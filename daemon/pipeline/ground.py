@@ -17,6 +17,7 @@ from daemon.errors import FetchFailed, SandboxGone
 from daemon.pipeline.attempt import Attempt
 from daemon.pipeline.compilation import Compilation, Planned
 from daemon.pipeline.compile import CompileResult, CompileStage, Left
+from daemon.pipeline.expectations import Expectations
 from daemon.pipeline.fork import Forks
 from daemon.pipeline.ladder import Ladder
 from daemon.pipeline.later import LaterLayers
@@ -55,7 +56,9 @@ class Grounds:
         forks: Forks,
         trees: Trees,
         underway: Underway,
+        expectations: Expectations,
     ) -> None:
+        self._expectations = expectations
         self._ladder = ladder
         self._layers = layers
         self._compile = compile
@@ -197,6 +200,7 @@ class Grounds:
         done = await self._over_units.compile(planned.compiled, reusable.units, attempt, keep)
         if done is None:
             return None
+        self._expectations.met(planned.plan, attempt.request, done.result.spent)
         self._later.owe(planned.compiled, attempt)
         refusals = reusable.choice.refusals
         if not done.result.reused:

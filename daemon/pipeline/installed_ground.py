@@ -120,7 +120,9 @@ class InstalledGround:
         sandboxes, progress, installing = attempt.sandboxes, attempt.progress, project.installing
         step = installing.step(provisions.fetched if provisions.sandbox is None else None)
         fetching = nullcontext(provisions.sandbox) if provisions.sandbox is not None else None
-        own = sandboxes.sandbox("install", project.plan.toolchain.facts.image_id, project.environment)
+        own = sandboxes.sandbox(
+            "install", project.plan.toolchain.facts.image_id, project.environment, in_memory=installing.in_memory
+        )
         async with fetching or own as sandbox, progress.stage(StageName.INSTALL):
             seconds = await sandboxes.run(sandbox, step, project.reader(progress))
             taken = self._engine.get(sandbox, installing.taken)

@@ -24,6 +24,7 @@ from daemon.ecosystems.planned import SOURCE_TREE, Grain, Plan, UnitsOf
 from daemon.engine.engine import Images
 from daemon.pipeline.cook import is_layer
 from daemon.pipeline.environments import Environments
+from daemon.pipeline.expectations import Expectations
 from daemon.pipeline.observed import Observed
 from daemon.pipeline.results import is_kept
 from daemon.pipeline.reusable import Reusable
@@ -84,7 +85,9 @@ class Ladder:
         environments: Environments,
         images: Images,
         blobs: BlobStore,
+        expectations: Expectations,
     ) -> None:
+        self._expectations = expectations
         self._environments = environments
         self._index = index
         self._observed = observed
@@ -195,7 +198,8 @@ class Ladder:
         if plan.units is None:
             return Reusable(choice=choose((*above, candidate, *_no_units(plan))))
         stored, of_units = await self._units(request, plan.units, candidate.nearest)
-        return replace(stored, choice=choose((*above, candidate, of_units)))
+        complete = stored.nothing_missing and self._expectations.hold(plan, request)
+        return replace(stored, choice=choose((*above, candidate, of_units)), nothing_missing=complete)
 
     async def _units(self, request: BuildRequest, wanted: UnitsOf, nearest: Key | None) -> tuple[Reusable, Candidate]:
         names = {origin.name for origin in wanted.origins}

@@ -18,11 +18,11 @@ import re
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from packaging.requirements import Requirement
 
-from daemon.ecosystems.python.environment import FILES
+from daemon.ecosystems.python.environment import FILES, INSTALLED
 from daemon.ecosystems.python.steps import LISTED, LOCK, WANTED
 from daemon.engine.engine import Network
 from daemon.tarball import Member
@@ -50,6 +50,10 @@ class FakeUv:
         """`name version` of the packages of each installation."""
         self.beside: list[list[str]] = []
         """The files that lay there in each installation."""
+        self.in_memory: list[tuple[str, ...]] = []
+        """The directories of each installation's sandbox that are in memory."""
+        self.besides: Callable[[Step], None] = lambda _: None
+        """What an installation does to the environment besides."""
         self.pause = 0.0
         """Seconds that a step takes."""
         self._moments = itertools.count(1)
@@ -130,6 +134,7 @@ class FakeUv:
         wanted = [tuple(line.split("==")) for line in step.read(WANTED).decode().splitlines()]
         self.installed.append([f"{name} {version}" for name, version in wanted])
         self.beside.append(sorted(there))
+        self.in_memory.append(step.spec.in_memory)
         python = posixpath.basename(step.environment["UV_PYTHON"])
         step.write("/env/pyvenv.cfg", b"home = /usr/bin\nuv = 0.13.9\n")
         step.write("/env/.lock", b"")
@@ -147,6 +152,10 @@ class FakeUv:
                     step.complain(f"  × Failed to build `{name}=={version}`\n")
                     return _no_solution(step, requirement.name)
             self._unpack(step, _built(name, version, there[files[0]]), python)
+        self.besides(step)
+        step.write(INSTALLED, packed(step))
+        if "/env" in step.spec.in_memory:
+            step.delete("/env")
         return None
 
     def _unpack(self, step: Step, contents: Mapping[str, bytes], python: str) -> None:
@@ -177,6 +186,25 @@ def purpose_of(step: Step) -> str:
     """What a step is for, by what its script runs."""
     script = step.read(_STEP).decode() if _STEP in step.files else ""
     return next((purpose for words, purpose in _PURPOSES.items() if words in script), "check")
+
+
+def packed(step: Step) -> bytes:
+    """A tar of the environment, as the step's own `tar` makes it."""
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w") as tar:
+        for path, member in sorted(step.files.items()):
+            if not path.startswith("/env/") or (member.content is None and not member.target):
+                continue
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.mode = member.mode
+            if member.target:
+                entry.type, entry.linkname = tarfile.SYMTYPE, member.target
+                tar.addfile(entry)
+            else:
+                content = step.read(path)
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+    return written.getvalue()
 
 
 def _requirements(manifest: str, text: str) -> list[str]:

@@ -40,6 +40,7 @@ from daemon.pipeline.compile import CompileStage
 from daemon.pipeline.compiled_anew import CompiledAnew
 from daemon.pipeline.cook import CookStage
 from daemon.pipeline.environments import Environments
+from daemon.pipeline.expectations import Expectations
 from daemon.pipeline.explain import Explainer, Explanation
 from daemon.pipeline.fetch import FetchStage
 from daemon.pipeline.finish import FinishStage
@@ -219,6 +220,7 @@ class Workshop:
             trees=records,
             blobs=blobs,
         )
+        expectations = Expectations(self.fewest)
         ladder = Ladder(
             index=records,
             observed=observed,
@@ -226,6 +228,7 @@ class Workshop:
             environments=Environments(records, blobs),
             images=images,
             blobs=blobs,
+            expectations=expectations,
         )
         weighing = Weighing(ladder, records, self.weigh)
         access = NetworkAccess(
@@ -338,6 +341,7 @@ class Workshop:
             forks=Forks(workspaces=self.workspaces, known=records, engine=sandboxes, images=images),
             trees=records,
             underway=underway,
+            expectations=expectations,
         )
         self.pipeline = Pipeline(
             plan=self.plan,

@@ -6,12 +6,14 @@ from daemon.ecosystems.step import SOURCE_TIME
 from daemon.image.interpreter import ENVIRONMENT
 from daemon.toolchains.toolchain import PythonFacts
 
-RECIPE = "1"
+RECIPE = "2"
 """Raised when steps change in a way that makes what was installed before unfit."""
 WORK = "/work"
 BUILDER = 10001
 FILES = "/target/files"
 """Wheels and sdists."""
+INSTALLED = "/target/env.tar"
+"""The environment, once all is installed: as one file, for it may have been in memory."""
 CACHE = "/target/uv"
 """uv's own."""
 
@@ -27,7 +29,7 @@ def environment(python: PythonFacts) -> Mapping[str, str]:
         "SOURCE_DATE_EPOCH": str(SOURCE_TIME),
         "TZ": "UTC",
         "UV_CACHE_DIR": CACHE,
-        "UV_LINK_MODE": "copy",
+        "UV_LINK_MODE": "hardlink",
         "UV_NO_PROGRESS": "1",
         "UV_PYTHON": python.executable,
         "UV_PYTHON_DOWNLOADS": "never",

@@ -103,6 +103,7 @@ class PythonFetching:
             ),
             take=(FILES,),
             afterwards=Afterwards.COOKS,
+            in_memory_after=files.in_memory(self._locked),
         )
 
     def admit(self, path: str, archive: Path) -> Fetched:

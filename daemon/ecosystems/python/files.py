@@ -1,17 +1,21 @@
 """The files of a lock, one by one: where they lie in a sandbox, which are kept, and their proof."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from cache.blobs import BlobStore
 from cache.digest import Digest
-from cache.manifests.python.locked import LockedPackage
+from cache.manifests.python.locked import FileKind, LockedPackage
 from daemon.ecosystems.kept import Fetched, FetchedFile, Gathered, KeptPackage, Wanted
 from daemon.ecosystems.python.environment import FILES
 from daemon.ecosystems.step import SOURCE_TIME
 from daemon.errors import FetchFailed
+from daemon.image.interpreter import ENVIRONMENT
 from daemon.pipeline.spool import regular_files
 from daemon.tarball import Member
+
+_MOST_IN_MEMORY = 16 << 20
+"""Bytes of wheels; what is in them is some four times as much, and a sandbox has as much memory as a compiler wants."""
 
 
 class KeptFiles:
@@ -44,6 +48,15 @@ class KeptFiles:
 def name(package: LockedPackage) -> str:
     """Under which a file is kept."""
     return f"{package.file} sha256:{package.sha256}"
+
+
+def in_memory(packages: Sequence[LockedPackage]) -> tuple[str, ...]:
+    """The environment, where it will be small: many little files, and on a disk each costs as much as a large one.
+
+    An sdist may write whatever it likes while it is built.
+    """
+    small = sum(one.size or _MOST_IN_MEMORY for one in packages) < _MOST_IN_MEMORY
+    return (ENVIRONMENT,) if small and all(one.kind is FileKind.WHEEL for one in packages) else ()
 
 
 def path(package: LockedPackage) -> str:

@@ -10,6 +10,7 @@ import posixpath
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,12 +22,12 @@ from cache.digest import Digest
 from cache.manifests.python.locked import LockedPackage
 from daemon.ecosystems.kept import Fetched, FetchedFile, KeptPackage
 from daemon.ecosystems.python import files
-from daemon.ecosystems.python.environment import FILES, site_packages
-from daemon.ecosystems.python.steps import WANTED, install_script, owned, text
+from daemon.ecosystems.python.environment import FILES, INSTALLED, site_packages
+from daemon.ecosystems.python.steps import WANTED, install_script, owned, programs, text
 from daemon.ecosystems.step import Step
 from daemon.errors import BadOutput
 from daemon.image.interpreter import ENVIRONMENT
-from daemon.pipeline.spool import copied
+from daemon.pipeline.spool import copied, regular_files
 from daemon.tarball import Member
 from daemon.toolchains.toolchain import PythonFacts
 
@@ -54,7 +55,12 @@ class PythonInstalling:
     @property
     def taken(self) -> str:
         """The whole environment."""
-        return ENVIRONMENT
+        return INSTALLED
+
+    @property
+    def in_memory(self) -> tuple[str, ...]:
+        """The environment, where it is small."""
+        return files.in_memory(self._wanted)
 
     def step(self, fetched: Fetched | None) -> Step:
         """Offline; an sdist is built here, with what was fetched for it."""
@@ -88,13 +94,14 @@ class PythonInstalling:
         return packages
 
     def _members(self, fetched: Fetched | None) -> Iterator[Member]:
+        yield from programs()
         yield text(WANTED, (f"{package.name}=={package.version}" for package in self._wanted))
         if fetched is not None:
             yield from chain((owned(FILES),), files.members(fetched, self._blobs))
 
     def _kept(self, archive: Path) -> Iterator[tuple[str, _File]]:
         """Every regular file by its path in the image; links are the environment's own, and are made anew there."""
-        with self._blobs.staging() as staging, tarfile.open(archive, "r:") as tar:
+        with self._blobs.staging() as staging, _unwrapped(archive) as tar:
             staged: dict[Digest, Path] = {}
             for number, entry in enumerate(tar):
                 if entry.issparse() or entry.islnk():
@@ -139,6 +146,19 @@ class PythonInstalling:
         csv.writer(written, lineterminator="\n").writerows(lines)
         content = written.getvalue().encode()
         return FetchedFile(path=path, digest=str(self._blobs.put(content)), size=len(content))
+
+
+@contextmanager
+def _unwrapped(archive: Path) -> Iterator[tarfile.TarFile]:
+    """The tar that is the only file of a tar."""
+    for _, _, content in regular_files(archive):
+        try:
+            with tarfile.open(fileobj=content, mode="r:") as tar:
+                yield tar
+        except tarfile.TarError as error:
+            raise BadOutput(f"What was installed cannot be read: {error}") from None
+        return
+    raise BadOutput(f"The installation left nothing at {INSTALLED}.")
 
 
 def _bytecode(found: Iterable[str]) -> Mapping[str, Sequence[str]]:

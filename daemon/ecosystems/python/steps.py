@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files as resources
 
 from cache.manifests.python.project import Decider, PythonProject
-from daemon.ecosystems.python.environment import BUILDER, CACHE, FILES, WORK
+from daemon.ecosystems.python.environment import BUILDER, CACHE, FILES, INSTALLED, WORK, site_packages
 from daemon.ecosystems.step import SOURCE_TIME
 from daemon.image.interpreter import ENVIRONMENT
 from daemon.tarball import Member
@@ -25,7 +25,8 @@ BUILD_HEADER = "tool.bloomery.build.packages"
 _RESOLVE = "uv pip compile --quiet --no-header --no-annotate --format pylock.toml"
 _EXPORT = "uv export --quiet --frozen --no-emit-project --no-default-groups --no-header --format pylock.toml"
 _INSTALL = "uv pip install --offline --no-index --no-deps --no-config"
-_COMPILE = "compileall -q -q -f --invalidation-mode unchecked-hash"
+_UNPACKED = f"{ENVIRONMENT}/.uv"
+"""Uv's own while it installs: beside where files go, which are then linked and not copied."""
 _INSIDE = "daemon.ecosystems.python.inside"
 _BUILDING = "/target/pylock.build.toml"
 _BUILT_WITH = "/target/build.txt"
@@ -69,12 +70,16 @@ def install_script(python: PythonFacts) -> str:
     program = f"{ENVIRONMENT}/bin/python"
     return _script(
         [
+            f"export UV_CACHE_DIR={_UNPACKED}",
             f"uv venv --quiet --offline --no-project --no-config --allow-existing {ENVIRONMENT}",
             f"{_INSTALL} --find-links {FILES} --python {program} -r {WANTED}",
+            f"rm -rf {_UNPACKED}",
             # What a wheel brings of it may be of another package's source.
             f"find {ENVIRONMENT}/lib -name __pycache__ -prune -exec rm -rf {{}} +",
-            # A package may hold what is no Python of this version, and is never imported.
-            f"{python.executable} -E -s -m {_COMPILE} {ENVIRONMENT}/lib || true",
+            "cd /bloomery",
+            # Not with -E: PYTHONHASHSEED counts.
+            f"{python.executable} -B -s -S -m inside.compile_packages {site_packages(python)}",
+            f"tar --create --file={INSTALLED} --directory=/ {ENVIRONMENT.lstrip('/')}",
         ]
     )
 
@@ -82,7 +87,7 @@ def install_script(python: PythonFacts) -> str:
 def programs() -> Iterator[Member]:
     """The programs that the scripts run, as a package beside them."""
     yield Member(path="bloomery/inside", mode=0o755, mtime=SOURCE_TIME)
-    for name in ("__init__.py", "fetch_files.py", "build_requirements.py"):
+    for name in ("__init__.py", "build_requirements.py", "compile_packages.py", "fetch_files.py"):
         content = resources(_INSIDE).joinpath(name).read_bytes()
         yield Member(path=f"bloomery/inside/{name}", mode=0o644, mtime=SOURCE_TIME, content=content)
 

@@ -3,14 +3,16 @@
 import csv
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from cache.blobs import BlobStore
 from cache.digest import Digest
+from cache.manifests.python.locked import FileKind, LockedPackage
 from daemon.ecosystems.kept import Fetched, FetchedFile, KeptPackage
+from daemon.ecosystems.python import files
 from daemon.ecosystems.python.installing import PythonInstalling
 from daemon.errors import BadOutput
 from daemon.tarball import Member
@@ -33,8 +35,9 @@ def installing(blobs: BlobStore, *packages: Distribution) -> PythonInstalling:
 def installed(
     blobs: BlobStore, archive: Path, entries: Mapping[str, object], *packages: Distribution, seconds: float = 0.0
 ) -> Mapping[str, KeptPackage]:
-    """What the packages' installation is told as, from an archive of these entries."""
-    with tarfile.open(archive, "w") as tar:
+    """What the packages' installation is told as, from the tar that it leaves, with these entries."""
+    left = io.BytesIO()
+    with tarfile.open(fileobj=left, mode="w") as tar:
         for name, content in entries.items():
             entry = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(name)
             entry.name = name
@@ -42,8 +45,17 @@ def installed(
             entry.size = len(data)
             entry.mode = 0o755 if "/bin/" in name else 0o644
             tar.addfile(entry, io.BytesIO(data))
+    taken(archive, left.getvalue())
     found = installing(blobs, *packages).installed(archive, seconds)
     return {line.partition(" ")[0]: package for line, package in found.items()}
+
+
+def taken(archive: Path, content: bytes) -> None:
+    """A file of this content as an engine hands it over."""
+    with tarfile.open(archive, "w") as tar:
+        entry = tarfile.TarInfo("env.tar")
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
 
 
 def record(info: str, *paths: str) -> bytes:
@@ -254,23 +266,66 @@ def test_seconds_are_shared_out_by_bytes(blobs: BlobStore, archive: Path):
     assert 9.0 < found["berry"].seconds < 10.0
 
 
+@pytest.mark.parametrize("content", [b"no tar at all" * 100, b""], ids=["other bytes", "empty"])
+def test_what_is_no_tar_is_an_output_that_is_refused(blobs: BlobStore, archive: Path, content: bytes):
+    taken(archive, content)
+
+    with pytest.raises(BadOutput, match="What was installed cannot be read"):
+        installing(blobs, APPLE).installed(archive, 0.0)
+
+
+def test_something_else_in_its_place_is_an_output_that_is_refused(blobs: BlobStore, archive: Path):
+    link = tarfile.TarInfo("env.tar")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    with tarfile.open(archive, "w") as tar:
+        tar.addfile(link)
+
+    with pytest.raises(BadOutput, match="left nothing at /target/env"):
+        installing(blobs, APPLE).installed(archive, 0.0)
+
+
 # --- the step
+
+
+def put_in(part: PythonInstalling, fetched: Fetched | None = None) -> list[Member]:
+    """What the step is given, beside the programs that it runs."""
+    programs = ("bloomery/inside", "bloomery/inside/")
+    return [member for member in part.step(fetched).members if not member.path.startswith(programs)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kind", "in_memory"),
+    [
+        ((4 << 20, 4 << 20), FileKind.WHEEL, ("/env",)),
+        ((8 << 20, 8 << 20), FileKind.WHEEL, ()),
+        ((1, None), FileKind.WHEEL, ()),
+        ((1,), FileKind.SDIST, ()),
+    ],
+    ids=["small", "large", "of unknown size", "built here"],
+)
+def test_a_small_environment_of_wheels_is_in_memory_while_it_is_installed(
+    sizes: Sequence[int | None], kind: FileKind, in_memory: tuple[str, ...]
+):
+    def package(size: int | None) -> LockedPackage:
+        return LockedPackage(name="apple", version="1", file="apple", url="", sha256="", size=size, kind=kind)
+
+    assert files.in_memory([package(size) for size in sizes]) == in_memory
 
 
 def test_what_is_wanted_is_put_in_as_requirements_and_nothing_else_where_the_files_lie_there(blobs: BlobStore):
     part = installing(blobs, APPLE, BERRY)
 
-    (wanted,) = part.step(None).members
+    wanted = put_in(part)
 
-    assert (wanted.path, wanted.content) == ("bloomery/install.txt", b"apple==1.0\nberry==1.0\n")
-    assert part.taken == "/env"
+    assert [(one.path, one.content) for one in wanted] == [("bloomery/install.txt", b"apple==1.0\nberry==1.0\n")]
+    assert part.taken == "/target/env.tar"
 
 
 def test_in_a_sandbox_of_its_own_the_files_are_put_beside_it(blobs: BlobStore):
     digest = blobs.put(APPLE.content)
     fetched = Fetched(files=(FetchedFile(path=f"target/files/{APPLE.file}", digest=str(digest), size=3),))
 
-    _, folder, file = installing(blobs, APPLE).step(fetched).members
+    _, folder, file = put_in(installing(blobs, APPLE), fetched)
 
     assert (folder.path, folder.uid, folder.content) == ("target/files", 10001, None)
     assert isinstance(file, Member)
@@ -281,7 +336,7 @@ def test_the_installation_asks_nobody_and_time_plays_no_part_in_its_bytecode(blo
     script = installing(blobs, APPLE).step(None).script
 
     assert "uv pip install --offline --no-index --no-deps --no-config --find-links /target/files" in script
-    assert "--invalidation-mode unchecked-hash /env/lib" in script
+    assert "-m inside.compile_packages /env/lib/python3.11/site-packages" in script
     assert script.startswith("#!/bin/sh\nset -eu\n")
 
 
@@ -292,8 +347,8 @@ def test_an_sdists_installation_has_what_it_is_built_with_beside_it_and_a_wheels
 
     wheels, sdist = plan.lacking(plan.plan.packages.names)
 
-    assert [member.content for member in wheels.installing.step(None).members] == [b"apple==1.0\n"]
-    assert [member.content for member in sdist.installing.step(None).members] == [b"quince==1.0\n"]
+    assert [member.content for member in put_in(wheels.installing)] == [b"apple==1.0\n"]
+    assert [member.content for member in put_in(sdist.installing)] == [b"quince==1.0\n"]
     assert [one.partition(" ")[0] for one in wheels.keeping.wanted().names] == [APPLE.file]
     assert [one.partition(" ")[0] for one in sdist.keeping.wanted().names] == [quince.file, TOOL.file]
     assert url(TOOL).endswith(TOOL.file)

@@ -129,6 +129,35 @@ async def test_a_wrong_expectation_costs_time_alone(shop: Workshop):
     assert await stored(shop) == before
 
 
+@pytest.mark.parametrize(("fewest", "expects"), [(1, False), (2, True)], ids=["much", "little"])
+async def test_where_an_expectation_has_failed_the_next_build_of_that_lock_expects_nothing(
+    shop: Workshop, fewest: int, *, expects: bool
+):
+    """What was missing was compiled beside a project's own code: for others it is cooked, and once."""
+    shop.fewest = fewest
+    shop.compose()
+    await sown(shop)
+
+    async def mistrustful(step: Step) -> int | Exit:
+        if purpose_of(step) == "compile":
+            step.delete("/target/release")
+        return await shop.cargo(step)
+
+    shop.engine.script(mistrustful)
+    await shop.build(OTHER)
+    shop.ran()
+    shop.engine.script(shop.cargo)
+
+    told = await shop.explain(EDITED, lineage="third")
+    third = await shop.build(EDITED, lineage="third")
+
+    assert shop.ran() == (["compile"] if expects else ["cook", "settle", "compile"])
+    assert third.reuse.rung is told.rung is Rung.UNITS
+    assert third.reuse.compiled == ("other 0.1.0",)
+    await shop.harvest()
+    assert shop.ran() == (["cook", "settle"] if expects else []), "the layer that was owed is there by then"
+
+
 @pytest.mark.parametrize("gone", [False, True], ids=["damaged", "gone"])
 async def test_law_9_a_bad_unit_is_told_of_forgotten_and_stored_anew_behind_the_answer(shop: Workshop, *, gone: bool):
     await sown(shop)

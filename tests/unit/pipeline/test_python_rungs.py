@@ -507,7 +507,7 @@ async def test_an_environment_without_anything_is_an_output_that_is_refused(yard
 
     yard.shop.engine.script(idle)
 
-    with pytest.raises(Failure, match="left nothing at /env"):
+    with pytest.raises(Failure, match="left nothing at /target/env"):
         await yard.build()
     assert await yard.kept() == {}
 
@@ -516,7 +516,7 @@ async def test_an_environment_that_is_too_large_is_refused(yard: PythonShop):
     async def large(step: Step) -> int | Exit:
         code = await yard.uv(step)
         if purpose_of(step) == "install":
-            step.write("/env/large", bytes(65 << 20))
+            step.write("/target/env.tar", bytes(65 << 20))
         return code
 
     yard.shop.engine.script(large)
@@ -605,6 +605,23 @@ async def test_on_the_hosts_network_packages_are_installed_in_a_sandbox_of_their
     assert yard.uv.networks == {"fetch": "host", "install": "none"}
 
 
+@pytest.mark.parametrize("network", [Network.BRIDGE, Network.HOST])
+async def test_a_small_environment_is_made_in_memory_and_one_that_is_built_here_is_not(
+    yard: PythonShop, network: Network
+):
+    yard.shop.network = network
+    yard.shop.compose()
+
+    outcome = await yard.build(SDISTS)
+
+    assert list(zip(yard.uv.installed, yard.uv.in_memory, strict=True)) == [
+        (["apple 1.0"], ("/env",)),
+        (["quince 1.0"], ()),
+        (["rhubarb 1.0"], ()),
+    ]
+    assert f"{SITE}/apple.py" in await yard.contents(outcome)
+
+
 # --- at the same time
 
 
@@ -684,14 +701,8 @@ async def test_packages_that_do_not_install_the_same_twice_prove_nothing(yard: P
     await yard.build()
     numbers = iter(range(100))
 
-    async def moody(step: Step) -> int | Exit:
-        code = await yard.uv(step)
-        if purpose_of(step) == "install":
-            step.write(f"{SITE}/apple.py", f"{next(numbers)}\n".encode())
-        return code
-
     await yard.build(EDITED, verify=True)
-    yard.shop.engine.script(moody)
+    yard.uv.besides = lambda step: step.write(f"{SITE}/apple.py", f"{next(numbers)}\n".encode())
     await yard.shop.verify()
 
     assert await verified(yard) == "unstable"
