@@ -1,5 +1,6 @@
 """What a build goes through: the stages of the pipeline with what they share."""
 
+import os
 from dataclasses import dataclass
 
 from api.composition.deciding import deciding
@@ -16,7 +17,7 @@ from daemon.ownership import Sources
 from daemon.pipeline.explain import Explainer
 from daemon.pipeline.interpreters import Interpreters
 from daemon.pipeline.pipeline import Pipeline
-from daemon.pipeline.underway import Underway
+from daemon.pipeline.underway import Underway, crowding
 from daemon.slots import Slots
 from daemon.toolchains.current import CurrentToolchains
 from daemon.toolchains.kept import TakingOver
@@ -42,7 +43,8 @@ def building(means: Means, sources: Sources, keeping: Keeping) -> Building:
     """Put everything together that a build goes through; who explains asks for `sources`, in the asker's scope."""
     store = means.store
     behind, slots = Behind(told=keeping.metrics.works_behind), Slots(means.config.builds.concurrent)
-    underway = Underway(harvests(means, behind), slots)
+    crowded = crowding(len(os.sched_getaffinity(0)), means.config.limits.cpus)
+    underway = Underway(harvests(means, behind), slots, crowding=crowded)
     images = imaging(means, behind)
     toolchains = _toolchains(means, behind, images.interpreters)
     decides, ends = deciding(means, toolchains), ending(means, images)

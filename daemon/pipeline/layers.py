@@ -45,6 +45,14 @@ class LayerRecords(Protocol):
 class Ended(Protocol):
     """Who wants to know that a build's cooks are over, and what may be harvested of them."""
 
+    def cooked(self, build: str, crop: Crop) -> None:
+        """A cook is over, and its layer is on record; the build goes on."""
+        ...
+
+    async def withdrawn(self, crop: Crop) -> None:
+        """A layer has proved unfit."""
+        ...
+
     def ended(self, build: str, crops: Iterable[Crop]) -> None:
         """The build has ended, however."""
         ...
@@ -100,7 +108,10 @@ class Layers:
     async def forget(self, project: CompiledProject, request: BuildRequest, image_id: str) -> None:
         """The layer that is this image is not to be used any more, nor harvested; one that was made since stays."""
         for crops in self._ripe.values():
+            unfit = [crop for crop in crops if crop.image_id == image_id]
             crops[:] = [crop for crop in crops if crop.image_id != image_id]
+            for crop in unfit:
+                await self._cooks.withdrawn(crop)
         async with self._cooking.hold(_name(project, request)):
             record = await self._record(project, request)
             if record and record.image_id == image_id:
@@ -151,6 +162,7 @@ class Layers:
             cook = Cook(scope=attempt.request.scope, unit_key=units.key, origins=units.origins, notes=cooked.notes)
             crop = Crop(image_id=cooked.image_id, cook=cook, layout=units.layout)
             self._ripe.setdefault(attempt.build.id, []).append(crop)
+            self._cooks.cooked(attempt.build.id, crop)
 
     async def _keep(self, project: CompiledProject, request: BuildRequest, cooked: CookedLayer, seconds: float) -> None:
         """Put a layer on record in place of an older one of its key; an image that is on no record is removed."""

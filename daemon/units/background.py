@@ -69,6 +69,10 @@ class Bound(Protocol):
         """Drop what is beyond the bound."""
         ...
 
+    async def revoke(self, scope: str, cook: str) -> None:
+        """Drop what a cook has made, and what was made of that."""
+        ...
+
 
 HarvesterOf = Callable[[UnitLayout], Harvester]
 
@@ -98,7 +102,13 @@ class Harvests:
     def put(self, crop: Crop) -> None:
         """To be harvested when there is time; returns at once."""
         if self._behind.put("harvest", crop.image_id, partial(self._turn, crop)):
-            self._ripe[crop.name] = asyncio.Lock()
+            self.ripen(crop)
+        else:
+            self._ripe.pop(crop.name, None)
+
+    def ripen(self, crop: Crop) -> None:
+        """May be harvested by who hurries; it has no turn of its own yet."""
+        self._ripe.setdefault(crop.name, asyncio.Lock())
 
     def waits(self, crop: Crop) -> bool:
         """It is still to be harvested."""
@@ -113,6 +123,11 @@ class Harvests:
         except Exception:  # noqa: BLE001 - hostile bytes are read here, and a build waits
             self._log.exception("harvest.failed", about=crop.image_id)
 
+    async def withdraw(self, crop: Crop) -> None:
+        """Is not to be harvested; one that is just being harvested is waited for, and what came of it goes."""
+        async with self._ripe.pop(crop.name, asyncio.Lock()):
+            await self._bound.revoke(crop.cook.scope, crop.cook.notes.id)
+
     async def _turn(self, crop: Crop) -> None:
         ripe = self._ripe.get(crop.name)
         if ripe is None:
@@ -125,9 +140,9 @@ class Harvests:
             except asyncio.CancelledError:
                 raise  # its turn is still to come
             except BaseException:
-                del self._ripe[crop.name]
+                self._ripe.pop(crop.name, None)
                 raise
-            del self._ripe[crop.name]
+            self._ripe.pop(crop.name, None)
 
     async def harvest(self, crop: Crop) -> Harvest:
         """Harvest one layer now; no container is left, however it ends."""

@@ -1,4 +1,7 @@
-"""Keeps the unit store within its bound: what was unused longest goes first, dependents before what they stand on."""
+"""What goes from the unit store: what is beyond its bound, unused longest first, and what is not to be trusted.
+
+Dependents go before what they stand on.
+"""
 
 import asyncio
 from typing import Protocol
@@ -16,6 +19,10 @@ class Evictable(Protocol):
         """Drop units until the blobs of the others are no more than `keep` bytes."""
         ...
 
+    async def revoke_cook(self, scope: str, cook: str) -> RemovedUnits:
+        """Drop all units of a cook, and of every cook that had any of them in it."""
+        ...
+
 
 class UnitBound:
     """`size` is in bytes, of all units' blobs together."""
@@ -27,8 +34,14 @@ class UnitBound:
 
     async def hold(self) -> None:
         """Drop what is beyond: the rows first, so that no row names a blob that is gone."""
-        removed = await self._records.evict_units(self._size)
+        await self._gone("units.evicted", await self._records.evict_units(self._size))
+
+    async def revoke(self, scope: str, cook: str) -> None:
+        """Drop what a cook has made, and what was made of that."""
+        await self._gone("units.revoked", await self._records.revoke_cook(scope, cook))
+
+    async def _gone(self, event: str, removed: RemovedUnits) -> None:
         for blob in removed.blobs:
             await asyncio.to_thread(self._blobs.remove, blob)
         if removed.units:
-            structlog.get_logger().info("units.evicted", units=len(removed.units), blobs=len(removed.blobs))
+            structlog.get_logger().info(event, units=len(removed.units), blobs=len(removed.blobs))

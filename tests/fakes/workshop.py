@@ -164,6 +164,7 @@ class Workshop:
         self.ceiling = 1 << 40
         self.slots = Slots(100)
         self.fewest = FEWEST
+        self.crowding = 1.0
         """Packages in common for which builds wait for each other."""
         self.later = 0.0
         """Seconds by which maintenance's clock is ahead."""
@@ -271,7 +272,7 @@ class Workshop:
         settings = SandboxSettings(instance=store.instance, limits=self.limits, removal_pauses=(0.0,))
         self.attempts = attempts = Attempts(engine=sandboxes, settings=settings, publish=publish)
         given = GivenUnits(records=records, blobs=blobs)
-        underway = Underway(self.harvests, self.slots, self.fewest)
+        underway = Underway(self.harvests, self.slots, self.fewest, self.crowding)
         layers = Layers(
             fetch=fetch,
             cook=CookStage(images=images, given=given),

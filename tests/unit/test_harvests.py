@@ -48,10 +48,16 @@ class Harvested:
 
 
 class Unbounded:
-    """Drops nothing."""
+    """Drops nothing that is beyond; says what was revoked."""
+
+    def __init__(self) -> None:
+        self.revoked: list[tuple[str, str]] = []
 
     async def hold(self) -> None:
         pass
+
+    async def revoke(self, scope: str, cook: str) -> None:
+        self.revoked.append((scope, cook))
 
 
 @pytest.fixture
@@ -89,12 +95,16 @@ def behind() -> Behind:
 
 
 def harvests(
-    engine: FakeEngine, harvester: Harvested, behind: Behind, containers: Containers | None = None
+    engine: FakeEngine,
+    harvester: Harvested,
+    behind: Behind,
+    containers: Containers | None = None,
+    bound: Unbounded | None = None,
 ) -> Harvests:
     return Harvests(
         containers=containers or engine.sandboxes,
         harvester=lambda _: harvester,
-        bound=Unbounded(),
+        bound=bound or Unbounded(),
         behind=behind,
         labels=LABELS,
     )
@@ -264,3 +274,48 @@ async def test_idle_is_when_nothing_waits_and_nothing_is_brought_in(engine: Fake
         await waiting
 
     assert harvester.log == ["begin one", "end one"]
+
+
+async def test_one_that_has_no_turn_of_its_own_is_harvested_for_who_hurries_and_once(
+    engine: FakeEngine, behind: Behind
+):
+    harvester = Harvested()
+    made = harvests(engine, harvester, behind)
+    made.ripen(crop("one"))
+    assert made.waits(crop("one"))
+
+    await asyncio.gather(made.hurry(crop("one")), made.hurry(crop("one")))
+
+    assert harvester.log == ["begin one", "end one"]
+    assert not made.waits(crop("one"))
+
+
+async def test_what_is_withdrawn_is_not_harvested_and_what_was_harvested_of_it_goes(engine: FakeEngine, behind: Behind):
+    harvester, bound = Harvested(), Unbounded()
+    made = harvests(engine, harvester, behind, bound=bound)
+    made.put(crop("one"))
+
+    await made.withdraw(crop("one"))
+    await made.hurry(crop("one"))
+    async with running(behind):
+        await done(behind)
+
+    assert harvester.log == []
+    assert bound.revoked == [("default", "one")]
+
+
+async def test_one_that_is_withdrawn_while_it_is_harvested_goes_when_that_has_ended(engine: FakeEngine, behind: Behind):
+    harvester, bound = Harvested(), Unbounded()
+    harvester.go_on.clear()
+    made = harvests(engine, harvester, behind, bound=bound)
+    made.ripen(crop("one"))
+    harvesting = asyncio.create_task(made.hurry(crop("one")))
+    await reached(lambda: harvester.log == ["begin one"])
+
+    withdrawing = asyncio.create_task(made.withdraw(crop("one")))
+    await asyncio.sleep(0.01)
+    assert bound.revoked == []
+    harvester.go_on.set()
+    await asyncio.gather(harvesting, withdrawing)
+
+    assert (harvester.log, bound.revoked) == (["begin one", "end one"], [("default", "one")])

@@ -6,7 +6,11 @@ import pytest
 
 from cache.reuse import Rung
 from daemon.builds import Reuse
-from tests.fakes.cargo import purpose_of
+from daemon.ecosystems.ecosystem import UntrustworthyLayer
+from daemon.pipeline.underway import crowding, worth_waiting
+from daemon.units.background import Crop
+from daemon.units.harvest import Harvest
+from tests.fakes.cargo import STALE, purpose_of
 from tests.fakes.crates import FEATURED
 from tests.fakes.engine import Exit, Step
 from tests.fakes.progress import Heard
@@ -95,6 +99,93 @@ async def test_who_lacks_more_compiles_only_that(patient: Workshop):
     outcome = await second
 
     assert set(outcome.reuse.compiled) == {"itoa 1.0.18", "app 0.3.0"}
+
+
+async def test_only_the_cook_is_waited_for_and_not_what_follows_it(patient: Workshop):
+    gate, heard = Gate(patient, "compile"), Heard()
+    first = asyncio.create_task(patient.build())
+    await gate.reached.wait()
+
+    async with asyncio.timeout(5):
+        outcome = await patient.build(OTHER, progress=heard)
+
+    assert len(waiting(heard)) == 1
+    assert (outcome.reuse.rung, outcome.reuse.compiled) == (Rung.UNITS, ("other 0.3.0",))
+    assert not first.done()
+    gate.opened.set()
+    await first
+    await patient.harvest()
+    assert await stored(patient) == {"bytes"}
+    await patient.assert_nothing_is_left()
+
+
+async def test_what_was_harvested_for_who_waited_is_not_harvested_again(
+    patient: Workshop, monkeypatch: pytest.MonkeyPatch
+):
+    harvested: list[str] = []
+    harvest = patient.harvests.harvest
+
+    async def counted(crop: Crop) -> Harvest:
+        harvested.append(crop.image_id)
+        return await harvest(crop)
+
+    monkeypatch.setattr(patient.harvests, "harvest", counted)
+    gate = Gate(patient, "compile")
+    first = asyncio.create_task(patient.build())
+    await gate.reached.wait()
+    await patient.build(OTHER)
+    early, *_ = harvested
+    gate.opened.set()
+    await first
+    await patient.harvest()
+
+    assert harvested.count(early) == 1
+
+
+async def test_of_a_layer_that_proves_unfit_who_was_quick_has_had_something_and_nobody_else(patient: Workshop):
+    """Cargo finds the layer stale in its own build, when another has just been given what is in it."""
+    reached, opened = asyncio.Event(), asyncio.Event()
+
+    async def stale_at_last(step: Step) -> int | Exit:
+        if purpose_of(step) == "compile" and not reached.is_set():
+            reached.set()
+            await opened.wait()
+            step.write(STALE, b"")
+        return await patient.cargo(step)
+
+    patient.engine.script(stale_at_last)
+    first = asyncio.create_task(patient.build())
+    await reached.wait()
+    quick = await patient.build(OTHER)
+    assert (quick.reuse.rung, await stored(patient)) == (Rung.UNITS, {"bytes"})
+    opened.set()
+
+    with pytest.raises(UntrustworthyLayer):
+        await first
+
+    assert await stored(patient) == set()
+
+
+@pytest.mark.parametrize(
+    ("theirs", "mine", "common", "crowding_of", "waits"),
+    [
+        (100, 100, 50, 1.0, True),
+        (100, 100, 49, 1.0, False),
+        (203, 203, 85, 2.0, True),
+        (203, 61, 30, 2.0, False),
+        (20, 100, 20, 1.0, False),
+        (20, 100, 20, 1.1, True),
+    ],
+    ids=["half", "less", "less, crowded", "a small one beside a large one", "a small part", "a small part, crowded"],
+)
+def test_it_is_worth_waiting_for_much_or_where_the_processors_are_the_same(
+    theirs: int, mine: int, common: int, crowding_of: float, *, waits: bool
+):
+    assert worth_waiting(theirs, mine, common, crowding_of) is waits
+
+
+def test_two_cooks_are_in_each_others_way_where_there_are_not_processors_for_both():
+    assert [crowding(processors, 2.0) for processors in (1, 2, 3, 4, 64)] == [2.0, 2.0, 4 / 3, 1.0, 1.0]
 
 
 async def test_little_in_common_is_not_waited_for(shop: Workshop):
