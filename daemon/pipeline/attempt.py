@@ -5,7 +5,7 @@ What an attempt leaves for later builds is kept as long as all is trusted that i
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from daemon.builds import Build, BuildRequest
 from daemon.engine.engine import Sandboxes
@@ -22,6 +22,13 @@ class Trust:
     held: bool = True
 
 
+@dataclass(slots=True, eq=False)
+class Waited:
+    """Seconds in which an attempt did nothing but wait for what another build does: they are no cost of its own."""
+
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """The build, its sandboxes, its progress, and the images that it brings into the engine."""
@@ -31,6 +38,7 @@ class Attempt:
     progress: Progress
     publishing: Publishing
     trust: Trust
+    waited: Waited = field(default_factory=Waited)
 
     @property
     def request(self) -> BuildRequest:

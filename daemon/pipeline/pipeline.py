@@ -145,7 +145,7 @@ class Pipeline:
             if outcome is None:
                 outcome, opened = await self._anew(planned, attempt, started)
             if outcome.reuse.rung is not Rung.RESULT and attempt.trust.held:
-                await self._remember(planned, build, outcome, time.monotonic() - started)
+                await self._remember(planned, build, outcome, time.monotonic() - started - attempt.waited.seconds)
                 if opened is not None:
                     await self._observed.remember(planned.plan, build.request, opened)
         await self._verifications.consider(planned, build, outcome)
@@ -214,7 +214,7 @@ class Pipeline:
             raise GroundRevoked("A clean build has shown that what this one had reused is not to be trusted.")
         images = await self._finish.finish(compilation.result, planned.source, project.plan, attempt)
         seconds = time.monotonic() - started
-        costs = _costs(compilation, project.plan, seconds)
+        costs = _costs(compilation, project.plan, seconds - attempt.waited.seconds)
         await self._results.record_costs(attempt.request.scope, project.plan.project, costs)
         outcome = self._outcome(planned, compilation, images)
         live = (*compilation.cooked_units, *compilation.result.live)

@@ -6,6 +6,7 @@ Nothing waits in a circle: a build waits before its own cook is announced, and o
 """
 
 import asyncio
+import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -117,10 +118,12 @@ class Underway:
             f"Build {build} is compiling {len(cook.packages & wanted)} of the {len(wanted)} dependencies that this one "
             "lacks; it is waited for."
         )
+        began = time.monotonic()
         async with self._slots.lent():
             await cook.over.wait()
             for crop in cook.crops:
                 await self._harvests.hurry(crop)
+        attempt.waited.seconds += time.monotonic() - began
         return True
 
     def cooked(self, build: str, crop: Crop) -> None:

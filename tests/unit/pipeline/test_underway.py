@@ -119,6 +119,28 @@ async def test_only_the_cook_is_waited_for_and_not_what_follows_it(patient: Work
     await patient.assert_nothing_is_left()
 
 
+async def test_waiting_is_no_cost_of_the_build_that_waits(patient: Workshop):
+    """Else the next build of the project would be expected to take as long."""
+    gate, heard = Gate(patient), Heard()
+    first = asyncio.create_task(patient.build())
+    await gate.reached.wait()
+    second = asyncio.create_task(patient.build(OTHER, progress=heard))
+    await until_it_waits(heard)
+    await asyncio.sleep(0.7)
+    gate.opened.set()
+    await first
+
+    outcome = await second
+
+    measured = await patient.store.costs("default", "other", [])
+    kept = await patient.store.latest_result("default", "other", "main")
+    assert outcome.reuse.seconds is not None
+    assert outcome.reuse.seconds > 0.7
+    assert sum(map(sum, measured.values())) < outcome.reuse.seconds - 0.6
+    assert kept is not None
+    assert kept.seconds < outcome.reuse.seconds + outcome.reuse.seconds_saved - 0.6
+
+
 async def test_what_was_harvested_for_who_waited_is_not_harvested_again(
     patient: Workshop, monkeypatch: pytest.MonkeyPatch
 ):
