@@ -96,7 +96,9 @@ class Layers:
         """The layer for this project."""
         if reusable.choice.rung is Rung.LAYER and reusable.layer is not None:
             return _held(reusable.layer, reusable)
+        began = time.monotonic()
         async with self._cooking.hold(_name(project, attempt.request)):
+            attempt.waited.seconds += time.monotonic() - began
             if attempt.request.reuse is Reuse.ALL:
                 record = await self._record(project, attempt.request)
                 image = await self._images.inspect(record.image_id) if record else None

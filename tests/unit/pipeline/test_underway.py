@@ -141,6 +141,24 @@ async def test_waiting_is_no_cost_of_the_build_that_waits(patient: Workshop):
     assert kept.seconds < outcome.reuse.seconds + outcome.reuse.seconds_saved - 0.6
 
 
+async def test_nor_is_waiting_for_the_cook_of_the_very_same_layer(shop: Workshop):
+    gate = Gate(shop)
+    first = asyncio.create_task(shop.build())
+    await gate.reached.wait()
+    other = {path: str(text).replace("app", "other") for path, text in SIMPLE.items()}
+    second = asyncio.create_task(shop.build(other))
+    await asyncio.sleep(0.7)
+    gate.opened.set()
+    await first
+
+    outcome = await second
+
+    measured = await shop.store.costs("default", "other", [])
+    assert outcome.reuse.seconds is not None
+    assert outcome.reuse.seconds > 0.6
+    assert sum(map(sum, measured.values())) < outcome.reuse.seconds - 0.5
+
+
 async def test_what_was_harvested_for_who_waited_is_not_harvested_again(
     patient: Workshop, monkeypatch: pytest.MonkeyPatch
 ):
