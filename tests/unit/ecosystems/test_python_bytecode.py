@@ -98,6 +98,28 @@ def test_bytecode_that_cannot_be_written_ends_the_step_and_is_told(site: Path):
     assert cached("tool.py") in bytecode(site)
 
 
+TELLS = f"""
+import sys
+import {compile_packages.__name__} as program
+done = []
+def tell(source, **how):
+    done.append(source)
+    open(f"{{source}}.told", "w").write(" ".join(done))
+program.py_compile.compile = tell
+sys.exit(program.main(sys.argv[1]))
+"""
+
+
+def test_the_process_that_compiles_a_package_has_compiled_no_other(site: Path):
+    assert subprocess.run([sys.executable, "-c", TELLS, str(site)], check=False).returncode == 0
+
+    told = {path: path.read_text().split() for path in site.rglob("*.told")}
+    assert len(told) == 7
+    for path, sources in told.items():
+        entry = path.relative_to(site).parts[0].removesuffix(".told")
+        assert {Path(source).relative_to(site).parts[0] for source in sources} == {entry}
+
+
 KILLED = f"""
 import os, sys
 import {compile_packages.__name__} as program
